@@ -1,0 +1,10 @@
+//! Real git, real package managers, real instances.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod builds;
+mod killed;
+mod plain;
+mod platform;
+mod repository;
+mod sources;

@@ -1,0 +1,24 @@
+//! The control plane.
+//!
+//! `ops` is what may be asked, one file per noun; `tasks` is what makes it true, one file per
+//! reconciler. Ops write down what is wanted, in transactions, and wake the tasks; tasks compare
+//! what is wanted with what is seen. Neither knows HTTP.
+
+pub mod background;
+pub mod config;
+pub mod environments;
+pub mod error;
+pub mod events;
+pub mod ops;
+pub mod platform;
+pub mod server;
+pub mod tasks;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+mod instances;
+mod random;
+
+pub use config::Config;
+pub use error::Error;
+pub use platform::{Platform, StoreState};

@@ -1,0 +1,366 @@
+//! A repository's Blueprint: what it would change, and the change itself.
+//!
+//! `plan` and `apply` are one path: both take a snapshot of the working tree, read the file from
+//! it, resolve every variable and compare with what is there. `plan` works on a picture of what
+//! would be written down; `apply` writes it down and looks again.
+
+mod compare;
+mod facts;
+mod read;
+mod wire_facts;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use model::{
+    Commit, Deploy, DeployTrigger, EnvOwner, EnvironmentId, Problem, Release, Runtime, Service,
+    ServiceId, ValueOrigin,
+};
+use reconcile::service::Change as Decision;
+use secrecy::SecretString;
+use store::services::ServiceRow;
+
+use crate::environments;
+use crate::error::Error;
+use crate::instances;
+use crate::ops::deploys;
+use crate::platform::Platform;
+
+pub use read::Source;
+
+/// The environment of resources that name none.
+pub const DEFAULT_ENVIRONMENT: &str = "production";
+
+/// What is asked.
+#[derive(Clone)]
+pub struct Request {
+    /// A directory in the repository.
+    pub path: PathBuf,
+    /// The Blueprint's file, relative to the path.
+    pub blueprint_file: Option<String>,
+    /// Whether to take Render's own verdict.
+    pub is_strict: bool,
+    /// The project's name, when it is not the directory's.
+    pub project: Option<String>,
+    /// Values given by a person.
+    pub set: Vec<Assignment>,
+    /// The operator's variables, in place of those there are.
+    pub operator_env: Option<Vec<(String, String)>>,
+    /// Services to deploy; all when empty.
+    pub only: Vec<String>,
+}
+
+/// A value given by a person.
+#[derive(Clone)]
+pub struct Assignment {
+    /// The service; `None` sets it wherever the name is declared.
+    pub service: Option<String>,
+    /// The variable.
+    pub key: String,
+    /// The value.
+    pub value: SecretString,
+}
+
+/// What an apply would do.
+#[derive(Clone)]
+pub struct Draft {
+    /// The project.
+    pub project: String,
+    /// The Blueprint's file in the repository.
+    pub blueprint_file: String,
+    /// The Blueprint's text.
+    pub text: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// What the reader has to say.
+    pub findings: Vec<blueprint::Finding>,
+    /// What would change.
+    pub changes: Vec<Change>,
+    /// Variables without a value.
+    pub missing: Vec<Missing>,
+    /// What a person should know besides.
+    pub notes: Vec<String>,
+    /// Whether the file cannot be run as it is.
+    pub is_refused: bool,
+}
+
+/// One line of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What would be done.
+    pub action: ChangeAction,
+    /// To what kind of thing.
+    pub noun: Noun,
+    /// More exactly: `web`, `postgres 16` …
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its environment.
+    pub environment: String,
+    /// Why, and what a person should know.
+    pub details: Vec<String>,
+}
+
+/// What would be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "`wire::Action` explains them")]
+pub enum ChangeAction {
+    Create,
+    Change,
+    Restart,
+    Rebuild,
+    Keep,
+    Unmanaged,
+    Later,
+}
+
+/// What a change is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Noun {
+    Service,
+    Database,
+    KeyValue,
+    Group,
+}
+
+/// A variable without a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Its environment.
+    pub environment: String,
+    /// The service that declares it.
+    pub service: String,
+    /// Its name.
+    pub key: String,
+    /// Why it has none.
+    pub why: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// What an apply did.
+pub struct Applied {
+    /// What was found and decided.
+    pub draft: Draft,
+    /// The deploys that it asked for.
+    pub deploys: Vec<Deploy>,
+}
+
+/// Whether this version can run a service.
+#[must_use]
+pub fn is_runnable(service: &Service) -> bool {
+    instances::is_runnable(service.runtime)
+}
+
+/// What [`apply`] would do.
+///
+/// # Errors
+/// When the source cannot be read, or there is no Blueprint in it.
+pub async fn plan(platform: &Platform, request: &Request) -> Result<Draft, Error> {
+    let reading = read::read(platform, request).await?;
+    let picture = facts::Picture::imagined(platform, &reading, request)?;
+    compare::draft(platform, &reading, &picture).await.map(|(draft, _)| draft)
+}
+
+/// Makes the Blueprint what is wanted. Nothing is written down when it is refused.
+///
+/// # Errors
+/// When the source cannot be read, there is no Blueprint in it, or the store refuses.
+pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Error> {
+    if let Some(env) = &request.operator_env {
+        let mut merged = platform.config.operator_env.clone();
+        merged.retain(|(key, _)| !env.iter().any(|(given, _)| given == key));
+        merged.extend(env.iter().cloned());
+        platform.set_operator_env(merged);
+    }
+    let reading = read::read(platform, request).await?;
+    let imagined = facts::Picture::imagined(platform, &reading, request)?;
+    let (draft, _) = compare::draft(platform, &reading, &imagined).await?;
+    if draft.is_refused {
+        return Ok(Applied { draft, deploys: Vec::new() });
+    }
+    let picture = facts::Picture::written(platform, &reading, request)?;
+    let (written, resolved) = compare::draft(platform, &reading, &picture).await?;
+    if written.is_refused {
+        return Ok(Applied { draft: written, deploys: Vec::new() });
+    }
+    let mut deploys = Vec::new();
+    for service in &resolved {
+        let is_wanted =
+            request.only.is_empty() || request.only.contains(&service.row.definition.name);
+        if !is_wanted || !is_runnable(&service.row.definition) {
+            continue;
+        }
+        if service.decision != Decision::Keep {
+            deploys.push(release(platform, service)?);
+        } else if let Some(latest) = store::deploys::latest(&platform.store, &service.row.id)?
+            && latest.status.is_in_progress()
+        {
+            // Asked for before and still under way: whoever asks again waits for it too.
+            deploys.push(latest);
+        }
+    }
+    platform.wake();
+    // Names and hosts of what is new are known to the edge before anything answers there.
+    platform.publisher.publish(platform).await?;
+    Ok(Applied { draft: Draft { changes: draft.changes, ..written }, deploys })
+}
+
+/// A service with everything that its release needs.
+pub(crate) struct Resolved {
+    pub(crate) row: ServiceRow,
+    pub(crate) commit: Commit,
+    pub(crate) variables: Vec<reconcile::wiring::Variable>,
+    pub(crate) artifact_id: Option<model::ArtifactId>,
+    pub(crate) decision: Decision,
+}
+
+/// Seals a release and asks for its deploy.
+fn release(platform: &Platform, service: &Resolved) -> Result<Deploy, Error> {
+    let now = Timestamp::now();
+    let current = store::deploys::latest(&platform.store, &service.row.id)?;
+    let reused = match (&service.decision, current) {
+        // The same release again: what it needs is sealed already.
+        (Decision::Retry, Some(deploy)) => {
+            store::releases::get(&platform.store, &deploy.release_id)?
+                .filter(|release| release.artifact_id == service.artifact_id)
+        }
+        _ => None,
+    };
+    let release = match reused {
+        Some(release) => release,
+        None => new_release(platform, service, now)?,
+    };
+    deploys::create(platform, &release, DeployTrigger::BlueprintSync)
+}
+
+fn new_release(platform: &Platform, service: &Resolved, now: Timestamp) -> Result<Release, Error> {
+    let env = serde_json::to_string(&service.variables)
+        .expect("variables have text keys and no failing parts");
+    Ok(store::releases::insert(
+        &platform.store,
+        &store::releases::NewRelease {
+            service_id: &service.row.id,
+            commit: &service.commit,
+            artifact_id: service.artifact_id.as_ref(),
+            service: &service.row.definition,
+            env: &SecretString::from(env),
+            now,
+        },
+    )?)
+}
+
+/// Applies the project of a service again, for this service only: the working tree as it is now
+/// and the values that were set since.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn redeploy(
+    platform: &Platform,
+    id: &ServiceId,
+    clear_cache: bool,
+) -> Result<Deploy, Error> {
+    let row = deploys::service(platform, id)?;
+    if clear_cache {
+        forget_artifact(platform, &row)?;
+    }
+    let request = request_of(platform, &row)?;
+    let applied = apply(platform, &request).await?;
+    if let Some(error) = applied.draft.findings.iter().find(|_| applied.draft.is_refused) {
+        return Err(Problem::new("blueprint-refused", error.message.clone())
+            .hint("`gable blueprint validate` shows all of it")
+            .into());
+    }
+    match applied.deploys.into_iter().find(|deploy| deploy.service_id == *id) {
+        Some(deploy) => Ok(deploy),
+        // Nothing changed: a deploy was asked for all the same.
+        None => deploys::restart(platform, id),
+    }
+}
+
+/// The request that a service's project was last applied with.
+pub(crate) fn request_of(platform: &Platform, row: &ServiceRow) -> Result<Request, Error> {
+    let project = environments::project_name(platform, &row.environment_id)?;
+    let remembered: Option<read::Remembered> =
+        store::settings::get(&platform.store, &read::remembered_key(&project))?;
+    let Some(remembered) = remembered else {
+        return Err(Problem::new("never-applied", format!("{project} was never applied"))
+            .hint("`gable up` in its directory")
+            .into());
+    };
+    Ok(Request {
+        path: remembered.path,
+        blueprint_file: remembered.blueprint_file,
+        is_strict: remembered.is_strict,
+        project: remembered.project,
+        set: Vec::new(),
+        operator_env: None,
+        only: vec![row.definition.name.clone()],
+    })
+}
+
+fn forget_artifact(platform: &Platform, row: &ServiceRow) -> Result<(), Error> {
+    let live = store::deploys::live(&platform.store, &row.id)?;
+    let live_release = match live {
+        Some(deploy) => store::releases::get(&platform.store, &deploy.release_id)?,
+        None => None,
+    };
+    let in_use = live_release.and_then(|release| release.artifact_id);
+    for release in store::releases::list(&platform.store, &row.id)? {
+        // What serves now must stay until its successor does.
+        if let Some(id) = release.artifact_id.filter(|id| Some(id) != in_use.as_ref()) {
+            store::artifacts::delete(&platform.store, &id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps values given by a person.
+fn keep_values(
+    platform: &Platform,
+    environment_id: &EnvironmentId,
+    services: &[Service],
+    set: &[Assignment],
+) -> Result<(), Error> {
+    for assignment in set {
+        for (service, key) in meant(assignment, services) {
+            let owner = EnvOwner::Service(service.name.clone());
+            let slot = store::values::Slot { environment_id, owner: &owner, key: &key };
+            store::values::set(
+                &platform.store,
+                slot,
+                &assignment.value,
+                ValueOrigin::Operator,
+                Timestamp::now(),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The services that an assignment is for, and the key. Keys may hold dots: what looks like a
+/// service and is none is the beginning of the key.
+fn meant<'a>(assignment: &Assignment, services: &'a [Service]) -> Vec<(&'a Service, String)> {
+    let named = assignment.service.as_ref();
+    if let Some(service) = services.iter().find(|service| Some(&service.name) == named) {
+        return vec![(service, assignment.key.clone())];
+    }
+    let key = match named {
+        Some(name) => format!("{name}.{}", assignment.key),
+        None => assignment.key.clone(),
+    };
+    services
+        .iter()
+        .filter(|service| instances::declares(&service.env, &key))
+        .map(|service| (service, key.clone()))
+        .collect()
+}
+
+/// Words for a service's kind in a plan.
+pub(crate) fn kind_of(service: &Service) -> String {
+    match service.runtime {
+        Runtime::Static => "static site".to_owned(),
+        runtime => format!("{} · {runtime}", service.kind),
+    }
+}

@@ -1,0 +1,231 @@
+//! What is declared beside what is there.
+
+use model::{ArtifactId, Problem, Service, ServiceKind};
+use reconcile::filter::Filter;
+use reconcile::service::{Change as Decision, Current, Standing, Wanted, decide};
+use reconcile::wiring::{self, Variable};
+
+use super::facts::{Picture, ScopePicture};
+use super::read::Found;
+use super::{Change, ChangeAction, Draft, Missing, Noun, Resolved, is_runnable, kind_of};
+use crate::environments;
+use crate::error::Error;
+use crate::platform::Platform;
+use crate::random::random_bytes;
+
+/// The plan, and every service with what its release needs.
+pub(super) async fn draft(
+    platform: &Platform,
+    found: &Found,
+    picture: &Picture,
+) -> Result<(Draft, Vec<Resolved>), Error> {
+    let mut draft = Draft {
+        project: found.project.clone(),
+        blueprint_file: found.blueprint_file.clone(),
+        text: found.text.clone(),
+        source: found.source.clone(),
+        findings: found.reading.problems.clone(),
+        changes: Vec::new(),
+        missing: Vec::new(),
+        notes: Vec::new(),
+        is_refused: found.blueprint().is_none(),
+    };
+    let mut resolved = Vec::new();
+    for scope in &picture.scopes {
+        draft.changes.extend(scope.changes.iter().cloned());
+        let resolution = wiring::resolve(&scope.wiring);
+        if let Some(problem) = resolution.problems.first() {
+            return Err(problem.clone().into());
+        }
+        for missing in &resolution.missing {
+            // The apply that follows makes it.
+            if missing.why == wiring::Why::NotGeneratedYet {
+                continue;
+            }
+            draft.missing.push(Missing {
+                environment: scope.environment.name.clone(),
+                service: missing.service.clone(),
+                key: missing.key.clone(),
+                why: missing.why.to_string(),
+                hint: Some(missing.hint.clone()),
+            });
+        }
+        for service in &scope.services {
+            let variables =
+                resolution.services.get(&service.row.definition.name).cloned().unwrap_or_default();
+            let one = compare_service(platform, found, scope, service, variables).await?;
+            draft.notes.extend(one.notes);
+            draft.changes.push(one.change);
+            resolved.push(one.resolved);
+        }
+    }
+    draft.notes.dedup();
+    Ok((draft, resolved))
+}
+
+struct Compared {
+    change: Change,
+    resolved: Resolved,
+    notes: Vec<String>,
+}
+
+async fn compare_service(
+    platform: &Platform,
+    found: &Found,
+    scope: &ScopePicture,
+    service: &super::facts::ServicePicture,
+    variables: Vec<Variable>,
+) -> Result<Compared, Error> {
+    let definition = &service.row.definition;
+    let mut change = Change {
+        action: ChangeAction::Later,
+        noun: Noun::Service,
+        kind: kind_of(definition),
+        name: definition.name.clone(),
+        environment: scope.environment.name.clone(),
+        details: Vec::new(),
+    };
+    let mut resolved = Resolved {
+        row: service.row.clone(),
+        commit: service.commit.clone(),
+        variables,
+        artifact_id: None,
+        decision: Decision::Create,
+    };
+    if !is_runnable(definition) {
+        change.details.push(format!("runtime {} comes with a later version", definition.runtime));
+        return Ok(Compared { change, resolved, notes: Vec::new() });
+    }
+    let (artifact_id, notes) = artifact(platform, found, &resolved).await?;
+    resolved.artifact_id = Some(artifact_id);
+    let (decision, reasons) = decision(platform, service, &resolved)?;
+    change.action = match decision {
+        Decision::Create => ChangeAction::Create,
+        Decision::Rebuild => ChangeAction::Rebuild,
+        Decision::Restart | Decision::Retry => ChangeAction::Restart,
+        Decision::Keep => ChangeAction::Keep,
+    };
+    change.details = reasons;
+    resolved.decision = decision;
+    Ok(Compared { change, resolved, notes })
+}
+
+/// The artifact that a service would run, and what its tools have to say.
+async fn artifact(
+    platform: &Platform,
+    found: &Found,
+    resolved: &Resolved,
+) -> Result<(ArtifactId, Vec<String>), Error> {
+    let service = &resolved.row.definition;
+    let env: Vec<(String, String)> = resolved
+        .variables
+        .iter()
+        .filter(|variable| environments::is_for(variable, build::Phase::Build))
+        .filter(|variable| !variable.key.starts_with("RENDER_GIT_"))
+        .filter_map(|variable| Some((variable.key.clone(), environments::plain_value(variable)?)))
+        .collect();
+    let request = build::toolchain::Request {
+        project: &found.project,
+        commit: &resolved.commit,
+        service,
+        env: &env,
+    };
+    let (versions, notes) =
+        match build::toolchain::resolve(&platform.build, &platform.sources, &request).await {
+            Ok(toolchain) => {
+                let notes = toolchain
+                    .notes
+                    .iter()
+                    .map(|note| format!("{}: {note}", service.name))
+                    .collect();
+                (toolchain.versions, notes)
+            }
+            // The build says it again, with its hint; a plan goes on.
+            Err(error) => {
+                (Vec::new(), vec![format!("{}: {}", service.name, error.problem().message)])
+            }
+        };
+    let filter = Filter::of(service);
+    let tree = if filter.is_everything() {
+        resolved.commit.tree.clone()
+    } else {
+        // What does not concern the service does not make it another artifact.
+        let concerns = |path: &str| filter.concerns(path);
+        platform.sources.digest(&found.project, &resolved.commit.id, concerns).await?
+    };
+    let inputs = build::Inputs {
+        runtime: service.runtime,
+        tree,
+        history: String::new(),
+        root_dir: service.root_dir.clone(),
+        build_command: build_command(service),
+        env,
+        toolchain: versions,
+        owner_uid: resolved.row.uid,
+    };
+    Ok((build::artifact_id(&inputs, &artifact_key(platform)?), notes))
+}
+
+/// A static site's publish path is checked after its build, so it is part of what is built.
+fn build_command(service: &Service) -> String {
+    let command = service.build_command.clone().unwrap_or_default();
+    match (&service.publish_path, service.kind) {
+        (Some(path), ServiceKind::Static) => format!("{command}\n# publishes {path}"),
+        _ => command,
+    }
+}
+
+/// The key of artifact addresses, made once per state directory.
+fn artifact_key(platform: &Platform) -> Result<[u8; 32], Error> {
+    const KEY: &str = "artifact-key";
+    let known: Option<Vec<u8>> = store::settings::get(&platform.store, KEY)?;
+    if let Some(key) = known.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
+        return Ok(key);
+    }
+    let key = random_bytes();
+    store::settings::set(&platform.store, KEY, &key.to_vec())?;
+    Ok(key)
+}
+
+fn decision(
+    platform: &Platform,
+    service: &super::facts::ServicePicture,
+    resolved: &Resolved,
+) -> Result<(Decision, Vec<String>), Error> {
+    let wanted_env = comparable(&resolved.variables);
+    let wanted = Wanted {
+        service: &resolved.row.definition,
+        artifact_id: resolved.artifact_id.as_ref(),
+        env: &wanted_env,
+    };
+    let latest = store::deploys::latest(&platform.store, &resolved.row.id)?;
+    let Some(latest) = latest else { return Ok(decide(&wanted, None)) };
+    let release = store::releases::get(&platform.store, &latest.release_id)?.ok_or_else(|| {
+        Error::from(Problem::new("release-not-found", "the newest release is gone"))
+    })?;
+    let current_env = comparable(&environments::variables_of(platform, &release.id)?);
+    let current = Current {
+        service: &release.service,
+        artifact_id: release.artifact_id.as_ref(),
+        env: &current_env,
+        standing: if environments::is_stopped(platform, &resolved.row.environment_id)?
+            || service.was_stopped
+        {
+            Standing::Stopped
+        } else if latest.status.is_failed() {
+            Standing::Failed
+        } else {
+            Standing::Good
+        },
+    };
+    Ok(decide(&wanted, Some(&current)))
+}
+
+/// What a commit's id does to a variable is told by the source already.
+fn comparable(variables: &[Variable]) -> Vec<(String, String)> {
+    variables
+        .iter()
+        .filter(|variable| !variable.key.starts_with("RENDER_GIT_"))
+        .filter_map(|variable| Some((variable.key.clone(), environments::plain_value(variable)?)))
+        .collect()
+}

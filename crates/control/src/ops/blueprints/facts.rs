@@ -1,0 +1,351 @@
+//! Everything that is declared, with the ids, hosts and secrets that it has or would have.
+
+use blueprint::Scope;
+use jiff::Timestamp;
+use model::{
+    Commit, Database, Environment, EnvironmentId, InstanceType, KeyValue, Project, ProjectId,
+    Service, ServiceId, ValueOrigin,
+};
+use reconcile::wiring;
+use store::databases::DatabaseRow;
+use store::key_values::KeyValueRow;
+use store::services::ServiceRow;
+use uuid::Uuid;
+
+use super::read::{Found, remembered_key};
+use super::{Change, ChangeAction, DEFAULT_ENVIRONMENT, Noun, Request, keep_values, wire_facts};
+use crate::environments;
+use crate::error::Error;
+use crate::platform::Platform;
+
+/// Whether rows are made or only imagined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pen {
+    /// What is new gets ids that end with this picture.
+    Imagine,
+    /// What is new is written down.
+    Write,
+}
+
+/// A Blueprint with everything its parts have or would have.
+pub(super) struct Picture {
+    pub(super) scopes: Vec<ScopePicture>,
+}
+
+/// One environment.
+pub(super) struct ScopePicture {
+    pub(super) environment: Environment,
+    pub(super) services: Vec<ServicePicture>,
+    pub(super) databases: Vec<DatabaseRow>,
+    pub(super) key_values: Vec<KeyValueRow>,
+    /// What happens to data stores and groups, and what is there and no longer declared.
+    pub(super) changes: Vec<Change>,
+    pub(super) wiring: wiring::Facts,
+}
+
+pub(super) struct ServicePicture {
+    pub(super) row: ServiceRow,
+    /// Whether a person had stopped its environment before this request.
+    pub(super) was_stopped: bool,
+    pub(super) commit: Commit,
+}
+
+impl Picture {
+    /// What would be there.
+    pub(super) fn imagined(
+        platform: &Platform,
+        found: &Found,
+        request: &Request,
+    ) -> Result<Self, Error> {
+        draw(platform, Pen::Imagine, found, request)
+    }
+
+    /// What is there after everything was written down.
+    pub(super) fn written(
+        platform: &Platform,
+        found: &Found,
+        request: &Request,
+    ) -> Result<Self, Error> {
+        let picture = draw(platform, Pen::Write, found, request)?;
+        store::settings::set(&platform.store, &remembered_key(&found.project), &found.remembered)?;
+        Ok(picture)
+    }
+}
+
+fn draw(platform: &Platform, pen: Pen, found: &Found, request: &Request) -> Result<Picture, Error> {
+    let mut scopes = Vec::new();
+    let declared = found.blueprint().map(|blueprint| blueprint.scopes.as_slice());
+    for scope in declared.unwrap_or_default() {
+        scopes.push(draw_scope(platform, pen, found, request, scope)?);
+    }
+    Ok(Picture { scopes })
+}
+
+fn draw_scope(
+    platform: &Platform,
+    pen: Pen,
+    found: &Found,
+    request: &Request,
+    scope: &Scope,
+) -> Result<ScopePicture, Error> {
+    let environment = environment(platform, pen, found, scope)?;
+    let was_stopped = environments::is_stopped(platform, &environment.id)?;
+    // Services first: of a service and a data store of one name, the service has the plain one.
+    let mut services = Vec::new();
+    for service in &scope.services {
+        let row = service_row(platform, pen, &environment.id, service)?;
+        let commit = found.commit_of(service).clone();
+        services.push(ServicePicture { row, was_stopped, commit });
+    }
+    let mut changes = Vec::new();
+    let mut databases = Vec::new();
+    for database in &scope.databases {
+        let known = store::databases::by_name(&platform.store, &environment.id, &database.name)?;
+        changes.push(database_change(database, known.as_ref(), &environment));
+        databases.push(match (pen, known) {
+            (Pen::Write, _) => store::databases::upsert(
+                &platform.store,
+                &environment.id,
+                database,
+                Timestamp::now(),
+            )?,
+            (Pen::Imagine, Some(row)) => row,
+            (Pen::Imagine, None) => imagined_database(&environment.id, database),
+        });
+    }
+    let mut key_values = Vec::new();
+    for key_value in &scope.key_values {
+        let known = store::key_values::by_name(&platform.store, &environment.id, &key_value.name)?;
+        changes.push(key_value_change(key_value, known.as_ref(), &environment));
+        key_values.push(match (pen, known) {
+            (Pen::Write, _) => store::key_values::upsert(
+                &platform.store,
+                &environment.id,
+                key_value,
+                Timestamp::now(),
+            )?,
+            (Pen::Imagine, Some(row)) => row,
+            (Pen::Imagine, None) => imagined_key_value(&environment.id, key_value),
+        });
+    }
+    for workflow in &scope.workflows {
+        let mut later = change(Noun::Service, "workflow".to_owned(), &workflow.name, &environment);
+        later.action = ChangeAction::Later;
+        later.details.push("workflows come with a later version".to_owned());
+        changes.push(later);
+    }
+    changes.extend(unmanaged(platform, scope, &environment)?);
+    if pen == Pen::Write {
+        keep_values(platform, &environment.id, &scope.services, &request.set)?;
+        environments::set_stopped(platform, &environment.id, false)?;
+    }
+    let mut picture = ScopePicture {
+        wiring: wiring::Facts::default(),
+        environment,
+        services,
+        databases,
+        key_values,
+        changes,
+    };
+    picture.wiring = wire_facts::facts(platform, found, scope, &picture, &request.set)?;
+    generate_secrets(platform, pen, &mut picture)?;
+    Ok(picture)
+}
+
+fn environment(
+    platform: &Platform,
+    pen: Pen,
+    found: &Found,
+    scope: &Scope,
+) -> Result<Environment, Error> {
+    let project_name = scope.project.as_deref().unwrap_or(&found.project);
+    let name = scope.environment.as_deref().unwrap_or(DEFAULT_ENVIRONMENT);
+    if pen == Pen::Write {
+        let project = store::projects::upsert(&platform.store, project_name, &found.source.path)?;
+        return Ok(store::environments::upsert(&platform.store, &project.id, name)?);
+    }
+    let project = store::projects::by_name(&platform.store, project_name)?;
+    let known = match &project {
+        Some(project) => store::environments::by_name(&platform.store, &project.id, name)?,
+        None => None,
+    };
+    Ok(known.unwrap_or_else(|| Environment {
+        id: EnvironmentId::from_uuid(Uuid::now_v7()),
+        project_id: project
+            .map_or_else(|| ProjectId::from_uuid(Uuid::now_v7()), |project: Project| project.id),
+        name: name.to_owned(),
+    }))
+}
+
+fn service_row(
+    platform: &Platform,
+    pen: Pen,
+    environment_id: &EnvironmentId,
+    service: &Service,
+) -> Result<ServiceRow, Error> {
+    let now = Timestamp::now();
+    if pen == Pen::Write {
+        return Ok(store::services::upsert(&platform.store, environment_id, service, now)?);
+    }
+    let known = store::services::by_name(&platform.store, environment_id, &service.name)?;
+    let slug = store::slug::slug(&service.name);
+    Ok(match known {
+        Some(row) => ServiceRow { definition: service.clone(), ..row },
+        None => ServiceRow {
+            id: ServiceId::from_uuid(Uuid::now_v7()),
+            environment_id: environment_id.clone(),
+            definition: service.clone(),
+            public_host: service.is_public().then(|| slug.clone()),
+            slug,
+            uid: 0,
+            port_hint: 0,
+            hook_done: false,
+            suspended: false,
+            blueprint_hash: None,
+            created_at: now,
+        },
+    })
+}
+
+fn imagined_database(environment_id: &EnvironmentId, database: &Database) -> DatabaseRow {
+    DatabaseRow {
+        id: model::DatabaseId::from_uuid(Uuid::now_v7()),
+        environment_id: environment_id.clone(),
+        definition: database.clone(),
+        slug: store::slug::slug(&database.name),
+        uid: 0,
+        port_hint: 0,
+        instance_id: None,
+        created_at: Timestamp::now(),
+    }
+}
+
+fn imagined_key_value(environment_id: &EnvironmentId, key_value: &KeyValue) -> KeyValueRow {
+    KeyValueRow {
+        id: model::KeyValueId::from_uuid(Uuid::now_v7()),
+        environment_id: environment_id.clone(),
+        definition: key_value.clone(),
+        slug: store::slug::slug(&key_value.name),
+        uid: 0,
+        port_hint: 0,
+        instance_id: None,
+        created_at: Timestamp::now(),
+    }
+}
+
+fn change(noun: Noun, kind: String, name: &str, environment: &Environment) -> Change {
+    Change {
+        action: ChangeAction::Create,
+        noun,
+        kind,
+        name: name.to_owned(),
+        environment: environment.name.clone(),
+        details: Vec::new(),
+    }
+}
+
+fn size_change(old: &InstanceType, new: &InstanceType) -> Option<String> {
+    (old != new).then(|| format!("plan {} becomes {}", old.name, new.name))
+}
+
+fn database_change(
+    database: &Database,
+    known: Option<&DatabaseRow>,
+    environment: &Environment,
+) -> Change {
+    let kind = format!("postgres {}", database.major_version);
+    let mut change = change(Noun::Database, kind, &database.name, environment);
+    let Some(row) = known else { return change };
+    let old = &row.definition;
+    change.details.extend(size_change(&old.instance_type, &database.instance_type));
+    if old.major_version != database.major_version {
+        change.details.push(format!(
+            "version {} stays: data of one major version is not changed into another's in place",
+            old.major_version
+        ));
+    }
+    if (&old.database_name, &old.user) != (&database.database_name, &database.user) {
+        change.details.push("databaseName and user stay as they were made".to_owned());
+    }
+    change.action =
+        if change.details.is_empty() { ChangeAction::Keep } else { ChangeAction::Change };
+    change
+}
+
+fn key_value_change(
+    key_value: &KeyValue,
+    known: Option<&KeyValueRow>,
+    environment: &Environment,
+) -> Change {
+    let mut change = change(Noun::KeyValue, "key value".to_owned(), &key_value.name, environment);
+    let Some(row) = known else { return change };
+    let old = &row.definition;
+    change.details.extend(size_change(&old.instance_type, &key_value.instance_type));
+    if old.maxmemory_policy != key_value.maxmemory_policy {
+        change.details.push(format!("maxmemoryPolicy becomes {}", key_value.maxmemory_policy));
+    }
+    if old.persistence_mode != key_value.persistence_mode {
+        change.details.push(format!("persistenceMode becomes {}", key_value.persistence_mode));
+    }
+    change.action =
+        if change.details.is_empty() { ChangeAction::Keep } else { ChangeAction::Change };
+    change
+}
+
+/// Render never deletes what leaves the file, and neither do we.
+fn unmanaged(
+    platform: &Platform,
+    scope: &Scope,
+    environment: &Environment,
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
+    let mut note = |noun, kind: &str, name: &str| {
+        let mut change = change(noun, kind.to_owned(), name, environment);
+        change.action = ChangeAction::Unmanaged;
+        change.details.push("no longer in the file; it goes on as it is".to_owned());
+        changes.push(change);
+    };
+    for row in store::services::list(&platform.store, &environment.id)? {
+        if !scope.services.iter().any(|service| service.name == row.definition.name) {
+            note(Noun::Service, &super::kind_of(&row.definition), &row.definition.name);
+        }
+    }
+    for row in store::databases::list(&platform.store, &environment.id)? {
+        if !scope.databases.iter().any(|database| database.name == row.definition.name) {
+            note(Noun::Database, "postgres", &row.definition.name);
+        }
+    }
+    for row in store::key_values::list(&platform.store, &environment.id)? {
+        if !scope.key_values.iter().any(|key_value| key_value.name == row.definition.name) {
+            note(Noun::KeyValue, "key value", &row.definition.name);
+        }
+    }
+    Ok(changes)
+}
+
+/// Values of `generateValue: true`: made once, kept for ever. An imagined one is any text.
+fn generate_secrets(
+    platform: &Platform,
+    pen: Pen,
+    picture: &mut ScopePicture,
+) -> Result<(), Error> {
+    for (owner, key) in wiring::wanted_secrets(&picture.wiring) {
+        let value = store::secrets::generate_value();
+        let value = match pen {
+            Pen::Imagine => value,
+            Pen::Write => store::values::set_if_absent(
+                &platform.store,
+                store::values::Slot {
+                    environment_id: &picture.environment.id,
+                    owner: &owner,
+                    key: &key,
+                },
+                &value,
+                ValueOrigin::Generated,
+                Timestamp::now(),
+            )?,
+        };
+        wire_facts::add_value(&mut picture.wiring, owner, key, &value);
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! One-off jobs: a command with a service's files and variables, in an instance of its own.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{Instance, InstanceId, InstancePurpose, Problem, ServiceId};
+use secrecy::SecretString;
+use store::jobs::Job;
+
+use crate::error::Error;
+use crate::instances::{self, Run};
+use crate::ops::deploys;
+use crate::platform::Platform;
+use crate::tasks::jobs::start_key;
+
+/// Time that a cancelled job gets between TERM and KILL.
+const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// Starts a job. Its output is in the log of the instance.
+///
+/// # Errors
+/// When the service has nothing that was built.
+pub fn create(
+    platform: &Platform,
+    id: &ServiceId,
+    command: Vec<String>,
+) -> Result<InstanceId, Error> {
+    let row = deploys::service(platform, id)?;
+    let release = deploys::newest_built(platform, &row)?;
+    let instance = Instance {
+        id: store::new_instance_id(),
+        purpose: InstancePurpose::Job(id.clone()),
+        ordinal: 0,
+        restarts: 0,
+        created_at: Timestamp::now(),
+    };
+    let job = Job {
+        instance_id: instance.id.clone(),
+        service_id: id.clone(),
+        release_id: release.id.clone(),
+        command: SecretString::from(command.join(" ")),
+        started_at: instance.created_at,
+        ended: None,
+    };
+    let instance_id = instance.id.clone();
+    let started = platform.clone();
+    store::instances::insert(&platform.store, &instance, id)?;
+    platform.background.start(start_key(&instance_id), async move {
+        let run = Run {
+            row: &row,
+            release: &release,
+            instance_id: &instance.id,
+            label: format!("job of {}", row.definition.name),
+            command,
+            with_disk: false,
+        };
+        if let Err(error) = instances::start(&started, run).await {
+            tracing::error!(
+                "cannot start a job of {}: {}",
+                row.definition.name,
+                error.problem().message
+            );
+        }
+    });
+    store::jobs::insert(&platform.store, &job)?;
+    Ok(instance_id)
+}
+
+/// A job, once it has ended or the time is up.
+///
+/// # Errors
+/// When there is no such job.
+pub async fn wait(platform: &Platform, id: &InstanceId, limit: Duration) -> Result<Job, Error> {
+    let deadline = tokio::time::Instant::now() + limit;
+    let mut changes = platform.driver.changes();
+    loop {
+        let job = get(platform, id)?;
+        let now = tokio::time::Instant::now();
+        if job.ended.is_some() || now >= deadline {
+            return Ok(job);
+        }
+        // The end is written down a moment after the engine tells of it.
+        let pause = (deadline - now).min(Duration::from_millis(50));
+        let _ = tokio::time::timeout(pause, changes.changed()).await;
+    }
+}
+
+fn get(platform: &Platform, id: &InstanceId) -> Result<Job, Error> {
+    store::jobs::get(&platform.store, id)?
+        .ok_or_else(|| Problem::new("job-not-found", format!("there is no job {id}")).into())
+}
+
+/// Ends a job.
+///
+/// # Errors
+/// When there is no such job. One that has ended stays as it is.
+pub async fn cancel(platform: &Platform, id: &InstanceId) -> Result<(), Error> {
+    get(platform, id)?;
+    match platform.driver.stop(id, CANCEL_GRACE).await {
+        Ok(()) | Err(engine::Error::NotFound(_) | engine::Error::NotRunning(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,184 @@
+//! Stopping and removing whole projects.
+
+use std::time::Duration;
+
+use model::{EnvironmentId, Problem, Project};
+
+use crate::environments;
+use crate::error::Error;
+use crate::platform::{Platform, StoreState};
+use crate::tasks::services::disk_dir;
+
+/// How often it is looked whether everything has stopped.
+const POLL: Duration = Duration::from_millis(50);
+/// Everything gets this long to stop; an instance's own grace is shorter.
+const STOP_LIMIT: Duration = Duration::from_secs(330);
+
+/// A project by its name.
+///
+/// # Errors
+/// When there is none.
+pub fn by_name(platform: &Platform, name: &str) -> Result<Project, Error> {
+    store::projects::by_name(&platform.store, name)?.ok_or_else(|| {
+        Problem::new("project-not-found", format!("there is no project `{name}`"))
+            .hint("`gable status` lists the projects")
+            .into()
+    })
+}
+
+/// Asks for everything of a project to stop. Data stays.
+///
+/// # Errors
+/// When the store refuses.
+pub fn stop(platform: &Platform, project: &Project) -> Result<(), Error> {
+    for environment in store::environments::list(&platform.store, &project.id)? {
+        environments::set_stopped(platform, &environment.id, true)?;
+    }
+    platform.wake();
+    Ok(())
+}
+
+/// Waits until nothing of a project runs.
+///
+/// # Errors
+/// When that takes too long.
+pub async fn stopped(platform: &Platform, project: &Project) -> Result<(), Error> {
+    let deadline = tokio::time::Instant::now() + STOP_LIMIT;
+    loop {
+        let running = running(platform, project).await?;
+        if running.is_empty() {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(Problem::new("stop-failed", format!("{} still runs", running.join(", ")))
+                .hint("look at `gable status`, then repeat")
+                .into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn running(platform: &Platform, project: &Project) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for environment in store::environments::list(&platform.store, &project.id)? {
+        for row in store::services::list(&platform.store, &environment.id)? {
+            if !store::instances::by_service(&platform.store, &row.id)?.is_empty() {
+                names.push(row.definition.name);
+            }
+        }
+        let databases = store::databases::list(&platform.store, &environment.id)?
+            .into_iter()
+            .map(|row| (row.definition.name, row.id.to_string()));
+        let key_values = store::key_values::list(&platform.store, &environment.id)?
+            .into_iter()
+            .map(|row| (row.definition.name, row.id.to_string()));
+        for (name, id) in databases.chain(key_values) {
+            if !matches!(platform.store_state(&id), Some(StoreState::Stopped)) {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// Removes a stopped project with all its data: databases, disks, logs, sources.
+///
+/// # Errors
+/// When something cannot be removed; repeating it goes on from there.
+pub async fn purge(platform: &Platform, project: &Project) -> Result<(), Error> {
+    for environment in store::environments::list(&platform.store, &project.id)? {
+        purge_environment(platform, &environment.id).await?;
+    }
+    store::projects::delete(&platform.store, &project.id)?;
+    platform.sources.remove_project(&project.name).await?;
+    blocking(platform, collect_garbage).await?;
+    platform.publisher.publish(platform).await?;
+    Ok(())
+}
+
+async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<(), Error> {
+    let state_dir = &platform.config.state_dir;
+    let mut directories = Vec::new();
+    for row in store::services::list(&platform.store, id)? {
+        for instance in store::instances::by_service(&platform.store, &row.id)? {
+            platform.driver.remove(&instance.id).await?;
+            store::instances::delete(&platform.store, &instance.id)?;
+        }
+        directories.push(disk_dir(platform, &row.id));
+        directories.push(platform.config.logs_dir().join(row.id.as_str()));
+    }
+    let mut stores = Vec::new();
+    stores.extend(
+        store::databases::list(&platform.store, id)?
+            .into_iter()
+            .map(|row| (row.id.to_string(), row.instance_id)),
+    );
+    stores.extend(
+        store::key_values::list(&platform.store, id)?
+            .into_iter()
+            .map(|row| (row.id.to_string(), row.instance_id)),
+    );
+    for (store_id, instance_id) in stores {
+        if let Some(instance_id) = instance_id {
+            match platform.driver.remove(&instance_id).await {
+                Ok(()) | Err(engine::Error::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        directories.push(state_dir.join("data").join(&store_id));
+        directories.push(platform.config.logs_dir().join(&store_id));
+    }
+    // The records go first: what is left of the directories belongs to nobody and harms nobody.
+    store::environments::delete_everything(&platform.store, id)?;
+    environments::set_stopped(platform, id, false)?;
+    platform.wake();
+    blocking(platform, move |_| directories.iter().try_for_each(|path| remove_dir(path))).await?;
+    platform.forget_network(id);
+    platform.publisher.publish(platform).await?;
+    platform.driver.remove_network(id).await?;
+    Ok(())
+}
+
+/// Many small files take a disk minutes: nobody else has to wait for it.
+async fn blocking(
+    platform: &Platform,
+    work: impl FnOnce(&Platform) -> Result<(), Error> + Send + 'static,
+) -> Result<(), Error> {
+    let platform = platform.clone();
+    tokio::task::spawn_blocking(move || work(&platform)).await.unwrap_or_else(|error| {
+        Err(Problem::new("purge-failed", "the removal of files ended unexpectedly")
+            .detail(error.to_string())
+            .hint("repeat it: it goes on from there")
+            .into())
+    })
+}
+
+fn remove_dir(path: &std::path::Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::host(format!("remove {}", path.display()))(error)),
+    }
+}
+
+/// Throws away artifacts that no release of any service refers to.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn collect_garbage(platform: &Platform) -> Result<(), Error> {
+    let mut keep = Vec::new();
+    for row in store::services::list_all(&platform.store)? {
+        keep.extend(
+            store::releases::list(&platform.store, &row.id)?
+                .into_iter()
+                .filter_map(|release| release.artifact_id),
+        );
+    }
+    for (artifact, _) in store::artifacts::list(&platform.store)? {
+        if !keep.contains(&artifact.id) {
+            store::artifacts::delete(&platform.store, &artifact.id)?;
+        }
+    }
+    build::collect_garbage(&platform.build, &keep)?;
+    Ok(())
+}

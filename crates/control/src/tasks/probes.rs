@@ -1,0 +1,266 @@
+//! Probes of running instances.
+//!
+//! One small task per probed instance asks at short intervals until the first good answer, then
+//! rarely. It only observes: what follows from a good or a bad answer is decided by
+//! `reconcile::deploy`. A probe outlives neither its instance nor the control plane.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::probe::{self, ProbeResult};
+use engine::{Driver, Listener};
+use jiff::Timestamp;
+use model::{InstanceId, Target};
+use reconcile::deploy::Health;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// Interval before the first good answer: short at first, so that the switch follows it at once.
+const FIRST_INTERVAL: Duration = Duration::from_millis(15);
+const LONGEST_INTERVAL: Duration = Duration::from_millis(1_000);
+/// Interval once healthy (Render: "every few seconds").
+const HEALTHY_INTERVAL: Duration = Duration::from_secs(5);
+/// Before it was ever healthy an instance may take long for its first answer.
+const STARTING_TIMEOUT: Duration = Duration::from_secs(60);
+/// Render's limit for one request of a health check.
+const HEALTHY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What to ask of an instance.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The instance.
+    pub id: InstanceId,
+    /// Its address in the private network.
+    pub address: IpAddr,
+    /// What makes it healthy.
+    pub check: Check,
+    /// Whether it has an address of its own: then loopback inside is out of reach.
+    pub is_isolated: bool,
+}
+
+/// What makes an instance healthy.
+#[derive(Debug, Clone)]
+pub enum Check {
+    /// A GET that answers 2xx or 3xx.
+    Http {
+        /// Path and query.
+        path: String,
+        /// `Host` header: what the service is known as outside.
+        host: String,
+        /// Port that is tried first.
+        port: u16,
+    },
+    /// An open port.
+    Port {
+        /// Port that is preferred.
+        port: u16,
+    },
+    /// A process that has run for this long.
+    Alive(Duration),
+}
+
+/// What is known of a probed instance.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// For the planner.
+    pub health: Health,
+    /// The last answer, for the diagnosis.
+    pub last: Option<ProbeResult>,
+    /// What it listens on.
+    pub listeners: Vec<Listener>,
+}
+
+/// Starts probes and remembers what they saw.
+#[derive(Clone)]
+pub struct Prober {
+    driver: Arc<dyn Driver>,
+    seen: Arc<Mutex<HashMap<InstanceId, (Seen, AbortHandle)>>>,
+    changes: watch::Sender<u64>,
+}
+
+impl Prober {
+    /// A prober without probes.
+    #[must_use]
+    pub fn new(driver: Arc<dyn Driver>) -> Self {
+        Self { driver, seen: Arc::default(), changes: watch::Sender::new(0) }
+    }
+
+    /// A number that goes up whenever the health of some instance changes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What is known of an instance; `None` before [`Prober::ensure`].
+    #[must_use]
+    pub fn seen(&self, id: &InstanceId) -> Option<Seen> {
+        self.lock().get(id).map(|(seen, _)| seen.clone())
+    }
+
+    /// Probes an instance, unless it is probed already.
+    pub fn ensure(&self, probe: Probe) {
+        let mut seen = self.lock();
+        if seen.contains_key(&probe.id) {
+            return;
+        }
+        let id = probe.id.clone();
+        let task = tokio::spawn(run(self.clone(), probe));
+        let nothing = Seen { health: Health::Unknown, last: None, listeners: Vec::new() };
+        seen.insert(id, (nothing, task.abort_handle()));
+    }
+
+    /// Ends the probe of an instance.
+    pub fn forget(&self, id: &InstanceId) {
+        if let Some((_, task)) = self.lock().remove(id) {
+            task.abort();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<InstanceId, (Seen, AbortHandle)>> {
+        // What is behind the lock is whole after every statement.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers an answer. Returns whether the instance is healthy.
+    fn note(&self, probe: &Probe, answer: Answer) -> bool {
+        let mut seen = self.lock();
+        let Some((entry, _)) = seen.get_mut(&probe.id) else { return false };
+        let health = match (&entry.health, answer.good_port) {
+            (_, Some(port)) => Health::Healthy {
+                target: port.map(|port| Target {
+                    id: probe.id.clone(),
+                    address: SocketAddr::new(probe.address, port),
+                }),
+            },
+            (Health::Unknown, None) => Health::Unknown,
+            (Health::Healthy { target }, None) => {
+                Health::Failing { since: Timestamp::now(), target: target.clone() }
+            }
+            (Health::Failing { since, target }, None) => {
+                Health::Failing { since: *since, target: target.clone() }
+            }
+        };
+        let has_changed = health != entry.health;
+        let is_healthy = matches!(health, Health::Healthy { .. });
+        entry.health = health;
+        entry.listeners = answer.listeners;
+        if answer.result.is_some() {
+            entry.last = answer.result;
+        }
+        drop(seen);
+        if has_changed {
+            self.changes.send_modify(|number| *number += 1);
+        }
+        is_healthy
+    }
+}
+
+struct Answer {
+    /// `Some` when healthy; inside, the port that answered, if there is one.
+    good_port: Option<Option<u16>>,
+    result: Option<ProbeResult>,
+    listeners: Vec<Listener>,
+}
+
+async fn run(prober: Prober, probe: Probe) {
+    let mut interval = FIRST_INTERVAL;
+    let mut was_healthy = false;
+    loop {
+        if let Check::Alive(settle) = probe.check {
+            tokio::time::sleep(settle).await;
+            let answer = Answer { good_port: Some(None), result: None, listeners: Vec::new() };
+            prober.note(&probe, answer);
+            return;
+        }
+        let Ok(listeners) = prober.driver.listeners(&probe.id).await else { return };
+        let timeout = if was_healthy { HEALTHY_TIMEOUT } else { STARTING_TIMEOUT };
+        let answer = ask(&probe, listeners, timeout).await;
+        if prober.note(&probe, answer) {
+            was_healthy = true;
+            // An open port needs no further asking: the engine reports the end of the process.
+            if matches!(probe.check, Check::Port { .. }) {
+                return;
+            }
+            interval = HEALTHY_INTERVAL;
+        } else if was_healthy {
+            interval = Duration::from_secs(1);
+        }
+        tokio::time::sleep(interval).await;
+        interval = (interval * 3 / 2).min(LONGEST_INTERVAL.max(interval));
+    }
+}
+
+async fn ask(probe: &Probe, listeners: Vec<Listener>, timeout: Duration) -> Answer {
+    let ports = candidates(probe, &listeners);
+    match &probe.check {
+        Check::Alive(_) => Answer { good_port: Some(None), result: None, listeners },
+        Check::Port { .. } => {
+            Answer { good_port: ports.first().map(|port| Some(*port)), result: None, listeners }
+        }
+        Check::Http { path, host, .. } => {
+            let mut last = None;
+            for port in ports {
+                let result = probe::http(probe.address, port, path, host, timeout).await;
+                let is_good = matches!(result, ProbeResult::Healthy { .. });
+                last = Some(result);
+                if is_good {
+                    return Answer { good_port: Some(Some(port)), result: last, listeners };
+                }
+            }
+            Answer { good_port: None, result: last, listeners }
+        }
+    }
+}
+
+/// Ports worth asking, the expected one first. Render reserves three (web-services page).
+fn candidates(probe: &Probe, listeners: &[Listener]) -> Vec<u16> {
+    const RESERVED: [u16; 3] = [18012, 18013, 19099];
+    /// Where a debugger listens: never what the author means by "the port".
+    const NODE_INSPECTOR: u16 = 9229;
+    let expected = match probe.check {
+        Check::Http { port, .. } | Check::Port { port } => port,
+        Check::Alive(_) => return Vec::new(),
+    };
+    let mut ports: Vec<u16> = listeners
+        .iter()
+        .filter(|listener| !probe.is_isolated || !listener.address.is_loopback())
+        .map(|listener| listener.port)
+        .filter(|port| !RESERVED.contains(port) && *port != NODE_INSPECTOR)
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports.sort_by_key(|port| *port != expected);
+    ports
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(listeners: &[(&str, u16)], expected: &[u16]) {
+        let probe = Probe {
+            id: InstanceId::from_uuid(uuid::Uuid::from_u128(1)),
+            address: [10, 77, 0, 2].into(),
+            check: Check::Port { port: 10000 },
+            is_isolated: true,
+        };
+        let listeners: Vec<_> = listeners
+            .iter()
+            .map(|(address, port)| Listener {
+                address: address.parse().expect("an address"),
+                port: *port,
+            })
+            .collect();
+        assert_eq!(candidates(&probe, &listeners), expected);
+    }
+
+    #[test]
+    fn the_expected_port_comes_first_and_loopback_never() {
+        check(&[("0.0.0.0", 4000), ("::", 10000)], &[10000, 4000]);
+        check(&[("127.0.0.1", 10000), ("0.0.0.0", 8000)], &[8000]);
+        check(&[("127.0.0.1", 10000)], &[]);
+        check(&[("0.0.0.0", 3000), ("::", 3000), ("0.0.0.0", 18012)], &[3000]);
+    }
+}

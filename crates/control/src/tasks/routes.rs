@@ -1,0 +1,305 @@
+//! Tells the edge what is true, and keeps the edge alive.
+//!
+//! The whole table is made anew from the store each time, so nothing can be forgotten. Whoever
+//! changes a route writes it down first and publishes then; a crash in between is made good by the
+//! next publication.
+
+use std::net::IpAddr;
+use std::process::Stdio;
+use std::time::Duration;
+
+use edge::{Applied, Client, Status};
+use model::{Artifact, InstanceId, InstanceState, ServiceId};
+use reconcile::deploy::RouteState;
+use reconcile::route::{NamedStore, NetworkOf, Routed, table};
+use store::services::ServiceRow;
+use tokio::sync::Mutex;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::platform::{Platform, StoreState};
+
+/// How long a new edge may take until it answers.
+const EDGE_START_LIMIT: Duration = Duration::from_secs(10);
+/// How long an edge that was asked to end may take: it answers what it was asked first.
+const EDGE_END_LIMIT: Duration = Duration::from_secs(35);
+const EDGE_START_POLL: Duration = Duration::from_millis(10);
+/// How often the edge is looked after.
+const CARE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The way to the edge. One publication at a time.
+pub struct Publisher {
+    client: Client,
+    turn: Mutex<()>,
+}
+
+impl Publisher {
+    /// A way to the edge that may not run yet.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self { client: Client::new(config.edge_socket()), turn: Mutex::new(()) }
+    }
+
+    /// Gives the edge the table that the store asks for now. When this returns, every core of the
+    /// edge serves it.
+    ///
+    /// # Errors
+    /// When the store cannot be read or the edge does not answer.
+    pub async fn publish(&self, platform: &Platform) -> Result<Applied, Error> {
+        let _turn = self.turn.lock().await;
+        let facts = Facts::load(platform).await?;
+        let generation = store::generations::next(&platform.store)?;
+        let table = facts.table(generation);
+        Ok(self.client.apply(&table).await?)
+    }
+
+    /// The edge's counters.
+    ///
+    /// # Errors
+    /// When the edge does not answer.
+    pub async fn status(&self) -> Result<Status, Error> {
+        Ok(self.client.status().await?)
+    }
+
+    /// Ends the edge once it has answered what it was asked.
+    ///
+    /// # Errors
+    /// When the edge does not answer.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        Ok(self.client.shutdown().await?)
+    }
+}
+
+/// The key under which a service's route is written down.
+fn route_key(service_id: &ServiceId) -> String {
+    format!("route/{service_id}")
+}
+
+/// The route that the edge was last given for a service.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn stored_route(platform: &Platform, id: &ServiceId) -> Result<Option<RouteState>, Error> {
+    Ok(store::settings::get(&platform.store, &route_key(id))?)
+}
+
+/// Writes down the route of a service; [`Publisher::publish`] makes it true.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn store_route(platform: &Platform, id: &ServiceId, route: &RouteState) -> Result<(), Error> {
+    Ok(store::settings::set(&platform.store, &route_key(id), route)?)
+}
+
+struct ServiceFacts {
+    row: ServiceRow,
+    route: Option<RouteState>,
+    public_host: Option<String>,
+    static_root: Option<String>,
+    addresses: Vec<IpAddr>,
+}
+
+struct Facts {
+    services: Vec<ServiceFacts>,
+    stores: Vec<NamedStore>,
+    networks: Vec<NetworkOf>,
+}
+
+impl Facts {
+    async fn load(platform: &Platform) -> Result<Self, Error> {
+        let mut services = Vec::new();
+        for mut row in store::services::list_all(&platform.store)? {
+            if let Some(live) = store::deploys::live(&platform.store, &row.id)?
+                && let Some(release) = store::releases::get(&platform.store, &live.release_id)?
+            {
+                row.definition = release.service;
+            }
+            let route = stored_route(platform, &row.id)?;
+            services.push(ServiceFacts {
+                public_host: row.public_host.as_ref().map(|label| format!("{label}.localhost")),
+                static_root: static_root(platform, &row, route.as_ref())?,
+                addresses: worker_addresses(platform, &row, route.as_ref()).await?,
+                route,
+                row,
+            });
+        }
+        let stores = named_stores(platform).await?;
+        let networks = platform
+            .networks()
+            .into_iter()
+            .filter(|_| platform.driver.isolates_network())
+            .map(|(environment_id, network)| NetworkOf { environment_id, gateway: network.gateway })
+            .collect();
+        Ok(Self { services, stores, networks })
+    }
+
+    fn table(&self, generation: model::Generation) -> model::RouteTable {
+        let routed: Vec<Routed<'_>> = self
+            .services
+            .iter()
+            .map(|facts| Routed {
+                id: &facts.row.id,
+                environment_id: &facts.row.environment_id,
+                service: &facts.row.definition,
+                slug: &facts.row.slug,
+                public_host: facts.public_host.as_deref(),
+                state: facts.route.as_ref(),
+                static_root: facts.static_root.clone(),
+                addresses: &facts.addresses,
+            })
+            .collect();
+        table(generation, &routed, &self.stores, &self.networks)
+    }
+}
+
+fn static_root(
+    platform: &Platform,
+    row: &ServiceRow,
+    route: Option<&RouteState>,
+) -> Result<Option<String>, Error> {
+    let Some(RouteState::Static(artifact_id)) = route else { return Ok(None) };
+    let artifact: Option<Artifact> = store::artifacts::get(&platform.store, artifact_id)?;
+    Ok(artifact
+        .and_then(|artifact| build::published_dir(&row.definition, &artifact).ok())
+        .map(|path| path.display().to_string()))
+}
+
+/// Workers take no requests, but have a name all the same.
+async fn worker_addresses(
+    platform: &Platform,
+    row: &ServiceRow,
+    route: Option<&RouteState>,
+) -> Result<Vec<IpAddr>, Error> {
+    if route.is_some() || !row.definition.has_instances() {
+        return Ok(Vec::new());
+    }
+    let mut addresses = Vec::new();
+    for instance in store::instances::by_service(&platform.store, &row.id)? {
+        if let Some(InstanceState::Running { address, .. }) =
+            platform.driver.observe(&instance.id).await
+        {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+async fn named_stores(platform: &Platform) -> Result<Vec<NamedStore>, Error> {
+    let mut stores = Vec::new();
+    for row in store::databases::list_all(&platform.store)? {
+        stores.push(NamedStore {
+            environment_id: row.environment_id,
+            names: vec![row.slug, row.id.to_string()],
+            address: store_address(platform, row.id.as_str(), row.instance_id.as_ref()).await,
+        });
+    }
+    for row in store::key_values::list_all(&platform.store)? {
+        stores.push(NamedStore {
+            environment_id: row.environment_id,
+            names: vec![row.slug, row.id.to_string()],
+            address: store_address(platform, row.id.as_str(), row.instance_id.as_ref()).await,
+        });
+    }
+    Ok(stores)
+}
+
+/// Where a data store is. One that has run since before this process began is asked for at the
+/// engine: its name must not be unknown while it is looked at again.
+async fn store_address(
+    platform: &Platform,
+    id: &str,
+    instance_id: Option<&InstanceId>,
+) -> Option<IpAddr> {
+    if let Some(StoreState::Ready { running, .. }) = platform.store_state(id) {
+        return Some(running.address.ip());
+    }
+    match platform.driver.observe(instance_id?).await {
+        Some(InstanceState::Running { address, .. }) => Some(address),
+        _ => None,
+    }
+}
+
+/// Makes sure that an edge runs and serves what the store asks for.
+///
+/// # Errors
+/// When the edge cannot be started: most often because somebody else has its port.
+pub async fn ensure_edge(platform: &Platform) -> Result<(), Error> {
+    match platform.publisher.status().await {
+        Ok(status) if listens_as_asked(&platform.config, &status) => {}
+        Ok(_) => {
+            platform.publisher.shutdown().await?;
+            gone(platform).await;
+            start_edge(platform).await?;
+        }
+        Err(_) => start_edge(platform).await?,
+    }
+    platform.publisher.publish(platform).await?;
+    Ok(())
+}
+
+/// Waits until an edge that was asked to end has done so, or should have.
+async fn gone(platform: &Platform) {
+    let deadline = tokio::time::Instant::now() + EDGE_END_LIMIT;
+    while platform.publisher.status().await.is_ok() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(EDGE_START_POLL).await;
+    }
+}
+
+fn listens_as_asked(config: &Config, status: &Status) -> bool {
+    config.listen.iter().all(|address| status.listen.contains(address))
+}
+
+async fn start_edge(platform: &Platform) -> Result<(), Error> {
+    let config = &platform.config;
+    let log_path = config.state_dir.join("edge.log");
+    let log = std::fs::File::create(&log_path)
+        .map_err(Error::host(format!("write {}", log_path.display())))?;
+    let (program, leading) =
+        config.executable.split_first().expect("the executable is the first word");
+    let mut command = tokio::process::Command::new(program);
+    command.args(leading).arg("edge");
+    command.arg("--control-socket").arg(config.edge_socket());
+    command.arg("--table").arg(config.state_dir.join("routes.json"));
+    for address in &config.listen {
+        command.arg("--listen").arg(address.to_string());
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // A group of its own: what ends the control plane, Ctrl-C too, does not end the edge.
+    command.process_group(0);
+    let mut child = command.spawn().map_err(Error::host(format!("start {}", program.display())))?;
+    let deadline = tokio::time::Instant::now() + EDGE_START_LIMIT;
+    loop {
+        if platform.publisher.status().await.is_ok() {
+            // The child is reaped here if it ends while this process lives.
+            tokio::spawn(async move {
+                let _ = child.wait().await;
+            });
+            return Ok(());
+        }
+        let has_ended = child.try_wait().map_err(Error::host("watch the edge"))?.is_some();
+        if has_ended || tokio::time::Instant::now() >= deadline {
+            let said = std::fs::read_to_string(&log_path).unwrap_or_default();
+            return Err(edge_problem(said.trim()).into());
+        }
+        tokio::time::sleep(EDGE_START_POLL).await;
+    }
+}
+
+fn edge_problem(said: &str) -> model::Problem {
+    model::Problem::new("edge-failed", "the edge does not start")
+        .detail(said.to_owned())
+        .hint("if another program has the port, choose one with `--port`")
+}
+
+/// Looks after the edge for as long as the control plane lives.
+pub async fn run(platform: Platform) {
+    loop {
+        tokio::time::sleep(CARE_INTERVAL).await;
+        if platform.publisher.status().await.is_err()
+            && let Err(error) = ensure_edge(&platform).await
+        {
+            let problem = error.problem();
+            tracing::error!(detail = problem.detail, "{}", problem.message);
+        }
+    }
+}

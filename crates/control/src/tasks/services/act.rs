@@ -1,0 +1,357 @@
+//! Does what the plan says. Nothing here decides; everything can be repeated.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{
+    Artifact, Build, BuildStatus, Deploy, DeployEvent, DeployId, Exit, Instance, InstanceId,
+    InstancePurpose, InstanceState, Release, ServiceId,
+};
+use reconcile::deploy::{Action, RouteState};
+use reconcile::diagnosis::Phase;
+
+use crate::environments;
+use crate::error::Error;
+use crate::events;
+use crate::instances::{self, Run};
+use crate::ops::logs::build_log_key;
+use crate::platform::Platform;
+use crate::tasks::routes;
+use crate::tasks::services::look::{Seen, build_key, stop_key};
+use crate::tasks::services::{fail, proof};
+
+/// Time that jobs get between TERM and KILL.
+const JOB_GRACE: Duration = Duration::from_secs(5);
+
+pub(super) async fn act(platform: &Platform, seen: &Seen, action: &Action) -> Result<(), Error> {
+    match action {
+        Action::Record(deploy_id, event) => record(platform, seen, deploy_id, *event).await,
+        Action::Fail(deploy_id, event, because) => {
+            let problem = fail::diagnose(platform, seen, deploy_id, because).await?;
+            events::transition(platform, deploy_id, *event, Some(problem))?;
+            stop_jobs(platform, seen, deploy_id);
+            Ok(())
+        }
+        Action::StartBuild(deploy_id) => start_build(platform, seen, deploy_id),
+        Action::StartPreDeploy(deploy_id) => {
+            let purpose = InstancePurpose::PreDeploy(deploy_id.clone());
+            start_job(platform, seen, deploy_id, purpose).await
+        }
+        Action::StartInitialHook(deploy_id) => {
+            let purpose = InstancePurpose::InitialDeployHook(deploy_id.clone());
+            start_job(platform, seen, deploy_id, purpose).await
+        }
+        Action::FinishInitialHook(deploy_id, exit) => {
+            finish_initial_hook(platform, seen, deploy_id, exit)
+        }
+        Action::StartInstance { deploy_id, ordinal, restarts } => {
+            let place = Place { deploy_id, ordinal: *ordinal, restarts: *restarts };
+            start_instance(platform, seen, place).await
+        }
+        Action::Route(route) => {
+            routes::store_route(platform, &seen.row.id, route)?;
+            platform.publisher.publish(platform).await?;
+            Ok(())
+        }
+        Action::Switch { deploy_id, route, .. } => {
+            switch(platform, seen, deploy_id, route.as_ref()).await
+        }
+        Action::StopInstance(id) => {
+            stop_instance(platform, seen, id);
+            Ok(())
+        }
+        Action::RemoveInstance(id) => remove_instance(platform, id).await,
+    }
+}
+
+async fn record(
+    platform: &Platform,
+    seen: &Seen,
+    deploy_id: &DeployId,
+    event: DeployEvent,
+) -> Result<(), Error> {
+    if event == DeployEvent::UpdateStarted {
+        proof::begin(platform, &seen.row.id, deploy_id).await?;
+    }
+    events::transition(platform, deploy_id, event, None)?;
+    if event == DeployEvent::Canceled {
+        stop_jobs(platform, seen, deploy_id);
+    }
+    Ok(())
+}
+
+fn release_of<'a>(seen: &'a Seen, deploy_id: &DeployId) -> Option<(&'a Deploy, &'a Release)> {
+    let next = seen.desired.next.as_ref().map(|next| (&next.deploy, &next.release));
+    let live = seen.desired.live.as_ref().map(|live| (&live.deploy, &live.release));
+    [next, live].into_iter().flatten().find(|(deploy, _)| deploy.id == *deploy_id)
+}
+
+fn start_build(platform: &Platform, seen: &Seen, deploy_id: &DeployId) -> Result<(), Error> {
+    let Some((deploy, release)) = release_of(seen, deploy_id) else { return Ok(()) };
+    let Some(artifact_id) = release.artifact_id.clone() else { return Ok(()) };
+    let build = match &deploy.build_id {
+        Some(build_id) => store::builds::get(&platform.store, build_id)?,
+        None => store::builds::in_progress(&platform.store, &artifact_id)?,
+    };
+    let build: Build = match build {
+        Some(build) => build,
+        None => store::builds::insert(&platform.store, &artifact_id, Timestamp::now())?,
+    };
+    store::deploys::set_build(&platform.store, deploy_id, &build.id)?;
+    let instance = instances::find_or_insert(
+        platform,
+        &seen.instances,
+        InstancePurpose::Build(build.id.clone()),
+        &seen.row.id,
+    )?;
+    store::settings::set(&platform.store, &build_log_key(&build.id), &instance.id)?;
+    let request = build::BuildRequest {
+        build_id: build.id.clone(),
+        instance_id: instance.id,
+        artifact_id: artifact_id.clone(),
+        service_id: seen.row.id.clone(),
+        service: release.service.clone(),
+        commit: release.commit.clone(),
+        project: environments::project_name(platform, &seen.row.environment_id)?,
+        environment_id: seen.row.environment_id.clone(),
+        env: instances::env_of(platform, release, build::Phase::Build)?,
+        toolchain: build::Toolchain::default(),
+        owner_uid: seen.row.uid,
+    };
+    let platform_of_work = platform.clone();
+    platform.background.start(build_key(&artifact_id), async move {
+        run_build(&platform_of_work, request).await;
+    });
+    Ok(())
+}
+
+async fn run_build(platform: &Platform, mut request: build::BuildRequest) {
+    let Ok(_slot) = platform.build_slots.clone().acquire_owned().await else { return };
+    let result = try_build(platform, &mut request).await;
+    let status = match result {
+        Ok(artifact) => store::artifacts::insert(&platform.store, &artifact, Timestamp::now())
+            .map(|()| BuildStatus::Succeeded),
+        Err(failure) => Ok(BuildStatus::Failed(failure.problem)),
+    };
+    let written = status.and_then(|status| {
+        store::builds::set_status(&platform.store, &request.build_id, &status, Timestamp::now())
+    });
+    if let Err(error) = written {
+        tracing::error!("cannot write down how a build ended: {error}");
+        return;
+    }
+    if let Err(error) = remove_instance(platform, &request.instance_id).await {
+        tracing::warn!("cannot tidy up after a build: {error}");
+    }
+}
+
+async fn try_build(
+    platform: &Platform,
+    request: &mut build::BuildRequest,
+) -> Result<Artifact, build::Failure> {
+    let refused = |problem| build::Failure { problem, log_tail: Vec::new(), first_cause: None };
+    platform.network(&request.environment_id).await.map_err(|error| refused(error.problem()))?;
+    let wanted = build::toolchain::Request {
+        project: &request.project,
+        commit: &request.commit,
+        service: &request.service,
+        env: &request.env,
+    };
+    request.toolchain = build::toolchain::resolve(&platform.build, &platform.sources, &wanted)
+        .await
+        .map_err(|error| refused(error.problem()))?;
+    build::run(&platform.build, &platform.sources, platform.driver.as_ref(), request, &|_| {}).await
+}
+
+async fn start_job(
+    platform: &Platform,
+    seen: &Seen,
+    deploy_id: &DeployId,
+    purpose: InstancePurpose,
+) -> Result<(), Error> {
+    let Some((_, release)) = release_of(seen, deploy_id) else { return Ok(()) };
+    let (command, label) = match &purpose {
+        InstancePurpose::PreDeploy(_) => {
+            (&release.service.pre_deploy_command, "pre-deploy command")
+        }
+        _ => (&release.service.initial_deploy_hook, "initial deploy hook"),
+    };
+    let command = command.clone().unwrap_or_default();
+    let instance = instances::find_or_insert(platform, &seen.instances, purpose, &seen.row.id)?;
+    let run = Run {
+        row: &seen.row,
+        release,
+        instance_id: &instance.id,
+        command: instances::shell(&command),
+        label: format!("{label} of {}", seen.row.name()),
+        with_disk: false,
+    };
+    instances::start(platform, run).await
+}
+
+fn finish_initial_hook(
+    platform: &Platform,
+    seen: &Seen,
+    deploy_id: &DeployId,
+    exit: &Exit,
+) -> Result<(), Error> {
+    store::services::mark_hook_done(&platform.store, &seen.row.id)?;
+    let hook =
+        seen.instances.iter().rev().find(|instance| {
+            instance.purpose == InstancePurpose::InitialDeployHook(deploy_id.clone())
+        });
+    let problem = match (hook, release_of(seen, deploy_id)) {
+        (Some(hook), Some((_, release))) if !exit.is_success() => {
+            let run = (Phase::InitialHook, &hook.id, exit);
+            Some(fail::judge_run(platform, &seen.row, release, run)?)
+        }
+        _ => None,
+    };
+    events::initial_hook_ended(platform, &seen.row, deploy_id, (exit, problem))
+}
+
+struct Place<'a> {
+    deploy_id: &'a DeployId,
+    ordinal: u32,
+    restarts: u32,
+}
+
+async fn start_instance(platform: &Platform, seen: &Seen, place: Place<'_>) -> Result<(), Error> {
+    let Some((deploy, release)) = release_of(seen, place.deploy_id) else { return Ok(()) };
+    let instance = Instance {
+        id: store::new_instance_id(),
+        purpose: InstancePurpose::Service {
+            service_id: seen.row.id.clone(),
+            deploy_id: place.deploy_id.clone(),
+        },
+        ordinal: place.ordinal,
+        restarts: place.restarts,
+        created_at: Timestamp::now(),
+    };
+    store::instances::insert(&platform.store, &instance, &seen.row.id)?;
+    if place.restarts > 0 {
+        events::instance_restarted(platform, &seen.row, deploy, &instance)?;
+    }
+    let command = release.service.start_command.clone().unwrap_or_default();
+    let run = Run {
+        row: &seen.row,
+        release,
+        instance_id: &instance.id,
+        command: instances::shell(&command),
+        label: format!("{} {}", seen.row.name(), release.revision),
+        with_disk: true,
+    };
+    instances::start(platform, run).await
+}
+
+/// Gives the edge the new route; when it has taken it, the new deploy is live and the old one is
+/// not, in one transaction.
+async fn switch(
+    platform: &Platform,
+    seen: &Seen,
+    deploy_id: &DeployId,
+    route: Option<&RouteState>,
+) -> Result<(), Error> {
+    if let Some(route) = route {
+        routes::store_route(platform, &seen.row.id, route)?;
+    }
+    let applied = platform.publisher.publish(platform).await?;
+    let old: Vec<InstanceId> = seen
+        .observed
+        .instances
+        .iter()
+        .filter(|instance| instance.deploy_id != *deploy_id)
+        .map(|instance| instance.id.clone())
+        .collect();
+    proof::switched(platform, deploy_id, &old, &applied)?;
+    events::transition(platform, deploy_id, DeployEvent::WentLive, None)?;
+    if let Some(RouteState::Targets(targets)) = route
+        && let Some(target) = targets.first()
+    {
+        environments::set_seen_port(platform, &seen.row.id, target.address.port())?;
+    }
+    if route.is_some_and(|route| matches!(route, RouteState::Static(_))) {
+        // Headers and redirects come from the live release: now the new one's.
+        platform.publisher.publish(platform).await?;
+    }
+    Ok(())
+}
+
+fn stop_instance(platform: &Platform, seen: &Seen, id: &InstanceId) {
+    let grace = seen
+        .desired
+        .live
+        .as_ref()
+        .map_or(&seen.row.definition, |live| &live.release.service)
+        .max_shutdown_delay_seconds;
+    stop(platform, id, Duration::from_secs(u64::from(grace)));
+}
+
+/// Stops an instance in the background; whoever waits sees it end.
+fn stop(platform: &Platform, id: &InstanceId, grace: Duration) {
+    platform.prober.forget(id);
+    let work = {
+        let platform = platform.clone();
+        let id = id.clone();
+        async move {
+            if let Err(error) = platform.driver.stop(&id, grace).await {
+                tracing::error!("cannot stop instance {id}: {error}");
+            }
+        }
+    };
+    platform.background.start(stop_key(id), work);
+}
+
+async fn remove_instance(platform: &Platform, id: &InstanceId) -> Result<(), Error> {
+    platform.prober.forget(id);
+    match platform.driver.remove(id).await {
+        Ok(()) | Err(engine::Error::NotFound(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(store::instances::delete(&platform.store, id)?)
+}
+
+/// Ends the jobs of a deploy that was given up, and forgets those that have ended.
+fn stop_jobs(platform: &Platform, seen: &Seen, deploy_id: &DeployId) {
+    for instance in &seen.instances {
+        if matches!(&instance.purpose, InstancePurpose::PreDeploy(id) if id == deploy_id) {
+            stop(platform, &instance.id, JOB_GRACE);
+        }
+    }
+}
+
+/// Forgets builds, pre-deploy commands and hooks that nothing waits for any more.
+pub(super) async fn tidy_jobs(platform: &Platform, seen: &Seen) -> Result<(), Error> {
+    let next = seen.desired.next.as_ref().map(|next| &next.deploy.id);
+    for instance in &seen.instances {
+        let is_needed = match &instance.purpose {
+            InstancePurpose::PreDeploy(deploy_id) => next == Some(deploy_id),
+            InstancePurpose::InitialDeployHook(_) => {
+                !seen.row.hook_done && !seen.desired.is_stopped
+            }
+            InstancePurpose::Build(build_id) => {
+                let build = store::builds::get(&platform.store, build_id)?;
+                build.is_some_and(|build| build.status == BuildStatus::InProgress)
+                    && (next.is_some() || platform.background.is_running(&stop_key(&instance.id)))
+            }
+            _ => true,
+        };
+        if is_needed {
+            continue;
+        }
+        match platform.driver.observe(&instance.id).await {
+            Some(InstanceState::Exited(_)) | None => {
+                remove_instance(platform, &instance.id).await?
+            }
+            Some(_) => stop(platform, &instance.id, JOB_GRACE),
+        }
+    }
+    Ok(())
+}
+
+/// Where a service's disk lies on this machine.
+#[must_use]
+pub fn disk_dir(platform: &Platform, service_id: &ServiceId) -> PathBuf {
+    platform.config.state_dir.join("disks").join(service_id.as_str())
+}

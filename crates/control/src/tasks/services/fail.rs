@@ -1,0 +1,171 @@
+//! Collects the evidence when something failed, and lets `reconcile::diagnosis` judge it.
+
+use std::time::Duration;
+
+use engine::probe::ProbeResult;
+use model::{DeployId, Exit, InstanceId, InstanceState, Problem, Release};
+use reconcile::deploy::{Because, NextDeploy};
+use reconcile::diagnosis::{self, Facts, Phase, ProbeSeen};
+
+use crate::environments;
+use crate::error::Error;
+use crate::platform::{Platform, StoreState};
+use crate::tasks::services::look::Seen;
+
+/// Lines of a log that are looked at.
+const LOG_LINES: usize = 200;
+
+/// Why a deploy is given up, in words.
+pub(super) async fn diagnose(
+    platform: &Platform,
+    seen: &Seen,
+    deploy_id: &DeployId,
+    because: &Because,
+) -> Result<Problem, Error> {
+    let Some(next) = seen.desired.next.as_ref().filter(|next| next.deploy.id == *deploy_id) else {
+        return Ok(Problem::new("deploy-failed", "the deploy failed"));
+    };
+    let evidence = match because {
+        Because::Known(problem) => return Ok(problem.clone()),
+        Because::JobExited(id, exit) => Evidence::of(Phase::PreDeploy, id).exit(exit),
+        Because::JobTimedOut(id, limit) => Evidence::of(Phase::PreDeploy, id).waited(*limit),
+        Because::InstanceExited { id, exit, restarts } => {
+            let mut evidence = Evidence::of(Phase::Update, id).exit(exit);
+            evidence.restarts = *restarts;
+            evidence
+        }
+        Because::NotHealthy(id, limit) => Evidence::of(Phase::Update, id).waited(*limit),
+    };
+    verdict(platform, &seen.row, &next.release, &evidence)
+}
+
+/// Why a deploy is not healthy yet, if that can be seen already.
+pub(super) fn early(
+    platform: &Platform,
+    seen: &Seen,
+    next: &NextDeploy,
+) -> Result<Option<Problem>, Error> {
+    let waits = seen.observed.instances.iter().find(|instance| {
+        instance.deploy_id == next.deploy.id
+            && matches!(instance.state, InstanceState::Running { .. })
+    });
+    let Some(instance) = waits else { return Ok(None) };
+    let waited = jiff::Timestamp::now().duration_since(instance.created_at).unsigned_abs();
+    let evidence = Evidence::of(Phase::Update, &instance.id).waited(waited);
+    verdict(platform, &seen.row, &next.release, &evidence).map(Some)
+}
+
+/// Why one run of a command ended badly.
+pub(crate) fn judge_run(
+    platform: &Platform,
+    row: &store::services::ServiceRow,
+    release: &Release,
+    run: (Phase, &InstanceId, &Exit),
+) -> Result<Problem, Error> {
+    let (phase, id, exit) = run;
+    verdict(platform, row, release, &Evidence::of(phase, id).exit(exit))
+}
+
+struct Evidence<'a> {
+    phase: Phase,
+    instance_id: &'a InstanceId,
+    exit: Option<&'a Exit>,
+    waited: Duration,
+    restarts: u32,
+}
+
+impl<'a> Evidence<'a> {
+    fn of(phase: Phase, instance_id: &'a InstanceId) -> Self {
+        Self { phase, instance_id, exit: None, waited: Duration::ZERO, restarts: 0 }
+    }
+
+    fn exit(mut self, exit: &'a Exit) -> Self {
+        self.exit = Some(exit);
+        self
+    }
+
+    fn waited(mut self, waited: Duration) -> Self {
+        self.waited = waited;
+        self
+    }
+}
+
+fn verdict(
+    platform: &Platform,
+    row: &store::services::ServiceRow,
+    release: &Release,
+    evidence: &Evidence<'_>,
+) -> Result<Problem, Error> {
+    let log = environments::log_path(platform, &row.id, evidence.instance_id);
+    let log_tail: Vec<String> = telemetry::tail(&[log], LOG_LINES)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|line| line.text)
+        .collect();
+    let variables = environments::variables_of(platform, &release.id)?;
+    let secrets: Vec<String> = variables
+        .iter()
+        .filter(|variable| variable.is_secret)
+        .filter_map(environments::plain_value)
+        .collect();
+    let env_keys: Vec<String> = variables.iter().map(|variable| variable.key.clone()).collect();
+    let missing: Vec<diagnosis::Missing> = variables
+        .iter()
+        .filter(|variable| environments::plain_value(variable).is_none())
+        .map(|variable| diagnosis::Missing {
+            key: variable.key.clone(),
+            why: environments::why_unset(&release.service, &variable.key),
+        })
+        .collect();
+    let probe = platform.prober.seen(evidence.instance_id);
+    let listeners: Vec<(std::net::IpAddr, u16)> = probe
+        .as_ref()
+        .map(|seen| {
+            seen.listeners.iter().map(|listener| (listener.address, listener.port)).collect()
+        })
+        .unwrap_or_default();
+    let last_probe = probe.and_then(|seen| seen.last).map(probe_seen);
+    let facts = Facts {
+        phase: evidence.phase,
+        service: &release.service,
+        exit: evidence.exit,
+        log_tail: &log_tail,
+        listeners: &listeners,
+        expected_port: environments::expected_port(platform, row, &release.service)?,
+        last_probe: last_probe.as_ref(),
+        waited: evidence.waited,
+        restarts: evidence.restarts,
+        env_keys: &env_keys,
+        missing: &missing,
+        stores_not_ready: &stores_not_ready(platform, row)?,
+        secrets: &secrets,
+    };
+    Ok(diagnosis::diagnose(&facts))
+}
+
+fn probe_seen(result: ProbeResult) -> ProbeSeen {
+    match result {
+        ProbeResult::Healthy { .. } => ProbeSeen::Healthy,
+        ProbeResult::Unhealthy { status, body_head } => ProbeSeen::Unhealthy { status, body_head },
+        ProbeResult::Refused => ProbeSeen::Refused,
+        ProbeResult::Timeout => ProbeSeen::Timeout,
+        ProbeResult::Error(text) => ProbeSeen::Error(text),
+    }
+}
+
+fn stores_not_ready(
+    platform: &Platform,
+    row: &store::services::ServiceRow,
+) -> Result<Vec<String>, Error> {
+    let databases = store::databases::list(&platform.store, &row.environment_id)?
+        .into_iter()
+        .map(|row| (row.definition.name, row.id.to_string()));
+    let key_values = store::key_values::list(&platform.store, &row.environment_id)?
+        .into_iter()
+        .map(|row| (row.definition.name, row.id.to_string()));
+    Ok(databases
+        .chain(key_values)
+        .filter(|(_, id)| !matches!(platform.store_state(id), Some(StoreState::Ready { .. })))
+        .map(|(name, _)| name)
+        .collect())
+}

@@ -1,0 +1,306 @@
+//! What is asked of a service, and what is seen of it.
+
+use jiff::{SignedDuration, Timestamp};
+use model::{
+    ArtifactId, BuildStatus, Deploy, DeployStatus, Instance, InstanceId, InstancePurpose,
+    InstanceState, ServiceId, ServiceKind,
+};
+use reconcile::deploy::{
+    ArtifactState, DataStoreState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed,
+    RolloutMode, SeenInstance, Waiting,
+};
+use store::services::ServiceRow;
+
+use crate::environments;
+use crate::error::Error;
+use crate::platform::{Platform, StoreState};
+use crate::tasks::probes::{Check, Probe};
+use crate::tasks::routes;
+use crate::tasks::services::fail;
+
+/// While old instances still answer, their counters are read this often.
+const DRAIN_POLL: SignedDuration = SignedDuration::from_millis(50);
+/// A deploy that has not become healthy for this long is told why, while it goes on waiting.
+const EARLY_DIAGNOSIS: SignedDuration = SignedDuration::from_secs(8);
+
+/// A service as one pass sees it.
+pub(super) struct Seen {
+    pub(super) row: ServiceRow,
+    pub(super) desired: Desired,
+    pub(super) observed: Observed,
+    pub(super) instances: Vec<Instance>,
+    pub(super) edge: Option<edge::Status>,
+    /// When to look again for a reason that the planner does not know.
+    pub(super) look_again_at: Option<Timestamp>,
+}
+
+/// Looks; `None` when there is no such service.
+pub(super) async fn look(platform: &Platform, id: &ServiceId) -> Result<Option<Seen>, Error> {
+    let Some(row) = store::services::get(&platform.store, id)? else { return Ok(None) };
+    let desired = desired(platform, &row)?;
+    let instances = store::instances::by_service(&platform.store, id)?;
+    let deploys_known = [
+        desired.live.as_ref().map(|live| live.deploy.id.clone()),
+        desired.next.as_ref().map(|next| next.deploy.id.clone()),
+    ];
+    let is_retiring = instances.iter().any(|instance| match &instance.purpose {
+        InstancePurpose::Service { deploy_id, .. } => {
+            deploys_known[0].as_ref() != Some(deploy_id)
+                && deploys_known[1].as_ref() != Some(deploy_id)
+        }
+        _ => false,
+    });
+    let edge = if is_retiring { platform.publisher.status().await.ok() } else { None };
+    let mut seen_instances = Vec::new();
+    for instance in &instances {
+        if let InstancePurpose::Service { deploy_id, .. } = &instance.purpose {
+            let seen = look_at(platform, &row, &desired, instance, deploy_id, edge.as_ref());
+            seen_instances.push(seen.await?);
+        }
+    }
+    let observed = Observed {
+        data_stores: data_stores(platform, &row)?,
+        artifact: artifact(platform, &desired)?,
+        pre_deploy: match &desired.next {
+            Some(next) => {
+                job(platform, &instances, |purpose| {
+                    *purpose == InstancePurpose::PreDeploy(next.deploy.id.clone())
+                })
+                .await
+            }
+            None => JobState::NotStarted,
+        },
+        initial_hook: match &desired.live {
+            Some(live) => {
+                job(platform, &instances, |purpose| {
+                    *purpose == InstancePurpose::InitialDeployHook(live.deploy.id.clone())
+                })
+                .await
+            }
+            None => JobState::NotStarted,
+        },
+        instances: seen_instances,
+        route: routes::stored_route(platform, id)?,
+    };
+    let is_draining =
+        observed.instances.iter().any(|instance| instance.in_flight.is_some_and(|count| count > 0));
+    let look_again_at = is_draining.then(|| Timestamp::now() + DRAIN_POLL);
+    Ok(Some(Seen { row, desired, observed, instances, edge, look_again_at }))
+}
+
+fn desired(platform: &Platform, row: &ServiceRow) -> Result<Desired, Error> {
+    let live = store::deploys::live(&platform.store, &row.id)?;
+    let mut under_way = store::deploys::in_progress_of(&platform.store, &row.id)?;
+    let begun = under_way
+        .iter()
+        .position(|deploy| !matches!(deploy.status, DeployStatus::Created | DeployStatus::Queued));
+    let (next, overtaken) = match begun {
+        Some(position) => (Some(under_way.swap_remove(position)), Vec::new()),
+        None => {
+            let newest = under_way.pop();
+            (newest, under_way.into_iter().map(|deploy| deploy.id).collect())
+        }
+    };
+    let release = |deploy: &Deploy| {
+        store::releases::get(&platform.store, &deploy.release_id)?.ok_or_else(|| {
+            Error::from(store::Error::NotFound {
+                noun: "release",
+                id: deploy.release_id.to_string(),
+            })
+        })
+    };
+    let has_disk = row.definition.disk.is_some();
+    Ok(Desired {
+        name: row.definition.name.clone(),
+        is_stopped: environments::is_stopped(platform, &row.environment_id)? || row.suspended,
+        live: live
+            .map(|deploy| {
+                Ok::<_, Error>(LiveDeploy {
+                    release: release(&deploy)?,
+                    deploy,
+                    owes_initial_hook: !row.hook_done,
+                })
+            })
+            .transpose()?,
+        next: next
+            .map(|deploy| Ok::<_, Error>(NextDeploy { release: release(&deploy)?, deploy }))
+            .transpose()?,
+        overtaken,
+        rollout: if has_disk || !platform.driver.isolates_network() {
+            RolloutMode::StopFirst
+        } else {
+            RolloutMode::SideBySide
+        },
+        timeouts: platform.config.timeouts,
+    })
+}
+
+async fn look_at(
+    platform: &Platform,
+    row: &ServiceRow,
+    desired: &Desired,
+    instance: &Instance,
+    deploy_id: &model::DeployId,
+    edge: Option<&edge::Status>,
+) -> Result<SeenInstance, Error> {
+    let state = platform.driver.observe(&instance.id).await.unwrap_or_else(|| lost(instance));
+    let release = [
+        desired.next.as_ref().map(|next| (&next.deploy.id, &next.release)),
+        desired.live.as_ref().map(|live| (&live.deploy.id, &live.release)),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|(id, _)| *id == deploy_id)
+    .map(|(_, release)| release);
+    let is_stopping = platform.background.is_running(&stop_key(&instance.id));
+    if let (InstanceState::Running { address, .. }, Some(release), false) =
+        (&state, release, is_stopping)
+    {
+        platform.prober.ensure(probe(platform, row, &release.service, instance, *address)?);
+    }
+    let was_live = store::deploys::get(&platform.store, deploy_id)?
+        .is_some_and(|deploy| deploy.status == DeployStatus::Deactivated);
+    Ok(SeenInstance {
+        id: instance.id.clone(),
+        deploy_id: deploy_id.clone(),
+        ordinal: instance.ordinal,
+        restarts: instance.restarts,
+        created_at: instance.created_at,
+        health: platform.prober.seen(&instance.id).map_or(Health::Unknown, |seen| seen.health),
+        is_stopping,
+        in_flight: was_live.then(|| edge.map_or(0, |edge| edge.in_flight(&instance.id))),
+        state,
+    })
+}
+
+/// Written down and unknown to the engine: the process was killed between the two, or the machine
+/// was started anew.
+fn lost(instance: &Instance) -> InstanceState {
+    InstanceState::Exited(model::Exit {
+        code: None,
+        signal: None,
+        out_of_memory: false,
+        limit: None,
+        start_error: None,
+        at: instance.created_at,
+    })
+}
+
+/// The key of the background work that stops an instance.
+pub(super) fn stop_key(id: &InstanceId) -> String {
+    format!("stop/{id}")
+}
+
+fn probe(
+    platform: &Platform,
+    row: &ServiceRow,
+    service: &model::Service,
+    instance: &Instance,
+    address: std::net::IpAddr,
+) -> Result<Probe, Error> {
+    let port = environments::expected_port(platform, row, service)?;
+    let check = match (service.kind, &service.health_check_path) {
+        (ServiceKind::Web, Some(path)) => {
+            Check::Http { path: path.clone(), host: environments::probe_host(row, service), port }
+        }
+        (ServiceKind::Web | ServiceKind::Private, _) => Check::Port { port },
+        _ => Check::Alive(platform.config.timeouts.settle),
+    };
+    Ok(Probe {
+        id: instance.id.clone(),
+        address,
+        check,
+        is_isolated: platform.driver.isolates_network(),
+    })
+}
+
+fn artifact(platform: &Platform, desired: &Desired) -> Result<ArtifactState, Error> {
+    let Some(next) = &desired.next else { return Ok(ArtifactState::NotNeeded) };
+    let Some(artifact_id) = &next.release.artifact_id else { return Ok(ArtifactState::NotNeeded) };
+    if store::artifacts::get(&platform.store, artifact_id)?.is_some() {
+        return Ok(ArtifactState::Present(artifact_id.clone()));
+    }
+    if platform.background.is_running(&build_key(artifact_id)) {
+        return Ok(ArtifactState::Building);
+    }
+    let build = match &next.deploy.build_id {
+        Some(build_id) => store::builds::get(&platform.store, build_id)?,
+        None => None,
+    };
+    Ok(match build.map(|build| build.status) {
+        Some(BuildStatus::Failed(problem)) => ArtifactState::Failed(problem),
+        // Under way, and nobody works on it: the process was killed. It is taken up again.
+        _ => ArtifactState::Absent,
+    })
+}
+
+/// The key of the background work that builds an artifact.
+pub(super) fn build_key(artifact_id: &ArtifactId) -> String {
+    format!("build/{artifact_id}")
+}
+
+async fn job(
+    platform: &Platform,
+    instances: &[Instance],
+    is_meant: impl Fn(&InstancePurpose) -> bool,
+) -> JobState {
+    let Some(instance) = instances.iter().rev().find(|instance| is_meant(&instance.purpose)) else {
+        return JobState::NotStarted;
+    };
+    match platform.driver.observe(&instance.id).await {
+        Some(InstanceState::Exited(exit)) => JobState::Exited(instance.id.clone(), exit),
+        Some(_) => JobState::Running(instance.id.clone()),
+        // It was written down and never started, or the machine was started anew.
+        None => JobState::NotStarted,
+    }
+}
+
+fn data_stores(
+    platform: &Platform,
+    row: &ServiceRow,
+) -> Result<Vec<(String, DataStoreState)>, Error> {
+    let mut states = Vec::new();
+    let databases = store::databases::list(&platform.store, &row.environment_id)?
+        .into_iter()
+        .map(|row| (row.definition.name, row.id.to_string()));
+    let key_values = store::key_values::list(&platform.store, &row.environment_id)?
+        .into_iter()
+        .map(|row| (row.definition.name, row.id.to_string()));
+    for (name, id) in databases.chain(key_values) {
+        match platform.store_state(&id) {
+            Some(StoreState::Ready { .. }) => {}
+            Some(StoreState::Failed(problem)) => {
+                states.push((name, DataStoreState::Failed(problem)));
+            }
+            _ => states.push((name, DataStoreState::Starting)),
+        }
+    }
+    Ok(states)
+}
+
+/// Says why a deploy does not move: at once in the status, and as an event when it has not become
+/// healthy for a while and the cause can be seen already.
+pub(super) fn note_waiting(
+    platform: &Platform,
+    seen: &Seen,
+    waiting: Option<&Waiting>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let Some(next) = &seen.desired.next else {
+        platform.set_waiting(&seen.row.id, None);
+        return Ok(());
+    };
+    let mut text = waiting.map(ToString::to_string);
+    let is_slow = now.duration_since(next.deploy.status_since) >= EARLY_DIAGNOSIS;
+    if let (Some(Waiting::Health { .. }), true) = (waiting, is_slow)
+        && let Some(problem) = fail::early(platform, seen, next)?
+    {
+        text = Some(format!("not healthy yet: {}", problem.message));
+        if platform.set_waiting(&seen.row.id, text.clone()) {
+            crate::events::waiting(platform, &seen.row, &next.deploy, &problem)?;
+        }
+        return Ok(());
+    }
+    platform.set_waiting(&seen.row.id, text);
+    Ok(())
+}

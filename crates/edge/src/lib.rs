@@ -1,0 +1,48 @@
+//! The edge: the reverse proxy in front of every service, and the name server of every private
+//! network.
+//!
+//! It is a process of its own, so that it outlives the control plane: it is told what to serve as
+//! a whole [`model::RouteTable`] and keeps the last one on disk. A request never waits for the
+//! control plane.
+//!
+//! # How it works
+//!
+//! [`run`] starts one thread per core. Each has a single-threaded runtime, its own listening
+//! sockets (`SO_REUSEPORT`), its own copy of the pointer to the table and its own pool of
+//! connections to targets: cores share nothing but counters that only one of them writes. The
+//! first thread serves the control socket and DNS.
+//!
+//! A table is *applied* when every core has switched to it. A core switches between two polls of
+//! its requests, and a request is counted as in flight at the moment in which it chooses a target.
+//! So once [`Client::apply`] has returned, no request can reach a target that left the table, and
+//! the count of those that still run on it only falls. That is what makes a drain exact.
+//!
+//! # Limits
+//!
+//! HTTP/1.1 and HTTP/2 with prior knowledge come in, HTTP/1.1 goes out. No TLS yet.
+
+mod bind;
+mod body;
+mod client;
+mod config;
+mod control;
+mod counters;
+mod dns;
+mod error;
+mod files;
+mod listen;
+mod pages;
+mod persist;
+mod proxy;
+mod rules;
+mod run;
+mod serve;
+mod status;
+mod table;
+mod worker;
+
+pub use client::Client;
+pub use config::{Config, Limits};
+pub use error::Error;
+pub use run::run;
+pub use status::{Applied, ServiceCounters, Status, TargetStatus, ZoneStatus};

@@ -1,0 +1,341 @@
+//! Starting, applying tables, stopping.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use model::route::{Generation, RouteTable};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_blocking, spawn_local};
+use tracing::{error, info, warn};
+
+use crate::bind;
+use crate::config::Config;
+use crate::control;
+use crate::counters::Registry;
+use crate::dns::{Forwarder, Zones};
+use crate::error::Error;
+use crate::files;
+use crate::persist;
+use crate::status::{Applied, Status};
+use crate::table::Table;
+use crate::worker::{Message, Shared, Worker};
+
+/// How long requests may run on after the edge was asked to stop.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// Threads of a core that wait for disks and compress.
+const MAX_BLOCKING_THREADS: usize = 4;
+/// File descriptors that are not connections.
+const RESERVED_FILES: u64 = 256;
+
+/// Runs the edge on the calling thread and one thread per core, until it is stopped by
+/// [`crate::Client::shutdown`], TERM or INT, and has finished what it was doing.
+///
+/// # Errors
+///
+/// When an address cannot be listened on, when another edge has the control socket, when the kept
+/// table cannot be read, or when a thread of it died.
+pub fn run(config: Config) -> Result<(), Error> {
+    let mut config = config;
+    if config.threads == 0 {
+        config.threads = thread::available_parallelism().map_or(1, Into::into);
+    }
+    let lock = control::lock(&config.control_socket)?;
+    let table = persist::load(&config.table_path)?;
+    config.limits.max_connections = config.limits.max_connections.min(connections_possible());
+    let mut listen = Vec::new();
+    let mut sockets = Vec::new();
+    for address in &config.listen {
+        let (address, listeners) = bind::http(*address, config.threads)?;
+        listen.push(address);
+        sockets.push((address, listeners));
+    }
+    let runtime = runtime()?;
+    let local = LocalSet::new();
+    let result = local.block_on(&runtime, async {
+        let (edge, threads, mut ended) = Edge::start(config, listen, &table)?;
+        for (address, listeners) in sockets {
+            edge.listen(address, listeners);
+        }
+        edge.finish_apply(&table, &mut *edge.zones.lock().await).await;
+        let control = control::bind(&edge.config.control_socket)?;
+        info!(listen = ?edge.listen, generation = table.generation.0, "the edge serves");
+        let commands = spawn_local(control::serve(Rc::clone(&edge), control));
+        let died = edge.stopped(&mut ended).await;
+        commands.abort();
+        let _ = std::fs::remove_file(&edge.config.control_socket);
+        for worker in &edge.workers {
+            // A thread that ended needs not be told.
+            let _ = worker.send(Message::Stop { deadline: DRAIN_DEADLINE });
+        }
+        // Private names are served while the last requests run.
+        let joined = spawn_blocking(move || {
+            threads.into_iter().map(JoinHandle::join).all(|end| end.is_ok())
+        });
+        match joined.await {
+            Ok(true) if !died => Ok(()),
+            _ => Err(Error::Thread(std::io::Error::other("a serving thread ended by itself"))),
+        }
+    });
+    drop(lock);
+    result
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build()
+        .map_err(Error::Thread)
+}
+
+/// Asks for as many file descriptors as the kernel allows this process. A proxied connection
+/// takes two.
+fn connections_possible() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    current.map_or(usize::MAX, |files| {
+        usize::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX).max(16)
+    })
+}
+
+/// The first thread's view of the edge.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    config: Config,
+    listen: Vec<SocketAddr>,
+    shared: Arc<Shared>,
+    workers: Vec<mpsc::UnboundedSender<Message>>,
+    registry: RefCell<Registry>,
+    table: RefCell<Rc<RouteTable>>,
+    /// Locked for as long as a table is applied: one after the other.
+    zones: Mutex<Zones>,
+    /// Where private networks reach the edge.
+    gateways: RefCell<HashSet<SocketAddr>>,
+    stop: Notify,
+}
+
+type Started = (Rc<Edge>, Vec<JoinHandle<()>>, mpsc::UnboundedReceiver<usize>);
+
+impl Edge {
+    /// Starts a thread per core, each with the given table.
+    fn start(
+        config: Config,
+        listen: Vec<SocketAddr>,
+        table: &RouteTable,
+    ) -> Result<Started, Error> {
+        let mut registry = Registry::new(config.threads);
+        registry.admit(table);
+        let compiled = Arc::new(Table::new(table, &registry));
+        let shared = Arc::new(Shared {
+            limits: config.limits.clone(),
+            connections: AtomicUsize::new(0),
+            compressed: files::Cache::default(),
+        });
+        let (ended, ended_receiver) = mpsc::unbounded_channel();
+        let mut workers = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..config.threads {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let runtime = runtime()?;
+            let (shared, compiled) = (Arc::clone(&shared), Arc::clone(&compiled));
+            let ended = TellEnd(index, ended.clone());
+            let thread = thread::Builder::new()
+                .name(format!("edge-{index}"))
+                .spawn(move || {
+                    let worker = Worker::new(index, shared, compiled);
+                    worker.run(&runtime, receiver);
+                    // Tasks that wait for a disk must not keep the process.
+                    runtime.shutdown_background();
+                    drop(ended);
+                })
+                .map_err(Error::Thread)?;
+            workers.push(sender);
+            threads.push(thread);
+        }
+        let forwarder = Forwarder::new(config.dns_upstreams.clone(), config.dns_port);
+        let edge = Self {
+            zones: Mutex::new(Zones::new(config.dns_port, forwarder)),
+            config,
+            listen,
+            shared,
+            workers,
+            registry: RefCell::new(registry),
+            table: RefCell::new(Rc::new(table.clone())),
+            gateways: RefCell::default(),
+            stop: Notify::new(),
+        };
+        Ok((Rc::new(edge), threads, ended_receiver))
+    }
+
+    /// Keeps a table and serves it on every core.
+    pub(crate) async fn apply(&self, table: RouteTable) -> Result<Applied, Error> {
+        let mut zones = self.zones.lock().await;
+        let current = Rc::clone(&self.table.borrow());
+        let repeated = *current == table;
+        if table.generation < current.generation
+            || (table.generation == current.generation && !repeated)
+        {
+            return Err(Error::Stale { offered: table.generation, current: current.generation });
+        }
+        if !repeated {
+            let path = self.config.table_path.clone();
+            let (saved, table) = spawn_blocking(move || (persist::save(&path, &table), table))
+                .await
+                .map_err(|cause| Error::Thread(std::io::Error::other(cause)))?;
+            saved?;
+            self.registry.borrow_mut().admit(&table);
+            // Names first: a new instance may be asked for by name from its first moment.
+            self.finish_apply(&table, &mut zones).await;
+            let compiled = Arc::new(Table::new(&table, &self.registry.borrow()));
+            self.switch(&compiled).await?;
+            *self.table.borrow_mut() = Rc::new(table);
+        }
+        let generation = self.table.borrow().generation;
+        let draining = self.registry.borrow().draining();
+        let failing_zones =
+            zones.status().into_iter().filter(|zone| zone.error.is_some()).collect();
+        Ok(Applied { generation, draining, failing_zones })
+    }
+
+    /// Everything of a table but its routes.
+    async fn finish_apply(&self, table: &RouteTable, zones: &mut Zones) {
+        zones.apply(table).await;
+        self.open_gateways(table);
+    }
+
+    /// Returns when every core has switched.
+    async fn switch(&self, compiled: &Arc<Table>) -> Result<(), Error> {
+        let mut switched = Vec::new();
+        for worker in &self.workers {
+            let (sender, receiver) = oneshot::channel();
+            let gone = || Error::Thread(std::io::Error::other("a serving thread is gone"));
+            worker.send(Message::Table(Arc::clone(compiled), sender)).map_err(|_| gone())?;
+            switched.push(receiver);
+        }
+        for receiver in switched {
+            receiver
+                .await
+                .map_err(|_| Error::Thread(std::io::Error::other("a serving thread is gone")))?;
+        }
+        Ok(())
+    }
+
+    /// Public hosts below `.localhost` lead to the gateway inside a private network (see
+    /// `crate::dns`), so the edge listens there too, on its usual ports. A server that calls
+    /// another by its public URL works just as a browser does.
+    fn open_gateways(&self, table: &RouteTable) {
+        let wanted: HashSet<SocketAddr> = table
+            .zones
+            .iter()
+            .flat_map(|zone| {
+                let covered = |listen: &SocketAddr| {
+                    listen.ip().is_unspecified() || listen.ip() == zone.gateway
+                };
+                let ports = self.listen.iter().filter(move |listen| !covered(listen));
+                ports.map(|listen| SocketAddr::new(zone.gateway, listen.port()))
+            })
+            .collect();
+        let mut open = self.gateways.borrow_mut();
+        open.retain(|address| {
+            let keep = wanted.contains(address);
+            if !keep {
+                for worker in &self.workers {
+                    let _ = worker.send(Message::Unlisten(*address));
+                }
+            }
+            keep
+        });
+        for address in wanted {
+            if open.contains(&address) {
+                continue;
+            }
+            match bind::http(address, self.workers.len()) {
+                Ok((_, listeners)) => {
+                    self.listen(address, listeners);
+                    open.insert(address);
+                }
+                Err(cause) => warn!(
+                    error = &cause as &dyn std::error::Error,
+                    "private networks cannot reach public URLs"
+                ),
+            }
+        }
+    }
+
+    fn listen(&self, address: SocketAddr, listeners: Vec<std::net::TcpListener>) {
+        for (worker, listener) in self.workers.iter().zip(listeners) {
+            // A thread that died is noticed elsewhere.
+            let _ = worker.send(Message::Listen(address, listener));
+        }
+    }
+
+    /// What is served and was counted.
+    pub(crate) async fn status(&self) -> Status {
+        let zones = self.zones.lock().await.status();
+        let registry = self.registry.borrow();
+        Status {
+            generation: self.generation(),
+            pid: std::process::id(),
+            listen: self.listen.clone(),
+            targets: registry.targets(),
+            services: registry.services(),
+            zones,
+            connections: self.shared.connections.load(Ordering::Relaxed) as u64,
+        }
+    }
+
+    fn generation(&self) -> Generation {
+        self.table.borrow().generation
+    }
+
+    /// Begins to stop.
+    pub(crate) fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Waits until the edge should stop; whether a thread died.
+    async fn stopped(&self, ended: &mut mpsc::UnboundedReceiver<usize>) -> bool {
+        let (mut term, mut interrupt) =
+            match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+                (Ok(term), Ok(interrupt)) => (term, interrupt),
+                _ => {
+                    warn!("signals cannot be received; the edge ends at once on them");
+                    self.stop.notified().await;
+                    return false;
+                }
+            };
+        tokio::select! {
+            () = self.stop.notified() => info!("the edge was asked to stop"),
+            _ = term.recv() => info!("the edge got TERM"),
+            _ = interrupt.recv() => info!("the edge got INT"),
+            Some(index) = ended.recv() => {
+                error!(thread = index, "a serving thread ended by itself");
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Says that a thread ended, also when it panicked.
+struct TellEnd(usize, mpsc::UnboundedSender<usize>);
+
+impl Drop for TellEnd {
+    fn drop(&mut self) {
+        // Nobody listens once the edge is stopping.
+        let _ = self.1.send(self.0);
+    }
+}

@@ -1,0 +1,498 @@
+//! One request: from host and path to what answers.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{self, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until};
+
+use crate::body::{Body, ClientFault, RequestBody};
+use crate::files::Site;
+use crate::listen::Peer;
+use crate::pages::Page;
+use crate::proxy::{self, Failure, Forwarded, Outgoing};
+use crate::rules::{self, Outcome};
+use crate::table::{Backend, Route, host_key};
+use crate::worker::{Served, Worker};
+
+/// How long a request waits for a newer table when no target of its route can be reached: the one
+/// that just died may be about to be replaced.
+const UNREACHED_HOLD: Duration = Duration::from_secs(2);
+/// How often the targets are tried meanwhile.
+const UNREACHED_RETRY: Duration = Duration::from_millis(100);
+/// Rewrites from one of the own hosts to the next; more are a circle.
+const MAX_HOPS: usize = 4;
+/// `Retry-After` of a 503, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Answers a request.
+pub(crate) async fn handle(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let host = match check(&worker, &request) {
+        Ok(host) => host,
+        Err(page) => {
+            return without_body_for_head(request.method(), page.answer(request.headers()));
+        }
+    };
+    let upgrade = proxy::asks_for_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
+    let (mut head, body) = request.into_parts();
+    let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let forwarded = Forwarded {
+        peer: &peer,
+        host: &host,
+        upgrade: upgrade.is_some(),
+        request_id: &|| worker.request_id(),
+    };
+    forwarded.prepare(&mut head.headers);
+    head.version = Version::HTTP_11;
+    let key = host_key(host.to_str().unwrap_or_default()).into_owned();
+    let outgoing = Outgoing::new(head, RequestBody::new(body, worker.limits()), upgrade);
+    let mut visit = Visit { worker, peer, host, key, path, outgoing, waiting: None, hops: 0 };
+    let response = visit.answer().await;
+    without_body_for_head(&visit.outgoing.head().method, response)
+}
+
+/// What can be refused without knowing the route. The host as the client wrote it otherwise.
+fn check<B>(worker: &Worker, request: &Request<B>) -> Result<HeaderValue, Page<'static>> {
+    let refuse = |status, sentence, hint| Err(Page::new(status, sentence, hint));
+    let size: usize = request.uri().path_and_query().map_or(0, |path| path.as_str().len())
+        + request.headers().iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
+    if size > worker.limits().max_header_bytes {
+        return refuse(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The headers of this request are too large.",
+            "Cookies are the usual cause.",
+        );
+    }
+    if *request.method() == Method::CONNECT || !request.uri().path().starts_with('/') {
+        return refuse(StatusCode::BAD_REQUEST, "This is not a request for a page.", "");
+    }
+    let length = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if let (Some(length), Some(max)) = (length, worker.limits().max_body_bytes)
+        && length > max
+    {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, "");
+    }
+    // An absolute target names the host whatever the header says (RFC 9112, 3.2.2).
+    if let Some(authority) = request.uri().authority() {
+        return HeaderValue::from_str(authority.as_str()).or_else(|_| {
+            refuse(StatusCode::BAD_REQUEST, "The host of this request cannot be read.", "")
+        });
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Ok(host.clone()),
+        (None, _) if request.version() == Version::HTTP_10 => Ok(HeaderValue::from_static("")),
+        _ => refuse(StatusCode::BAD_REQUEST, "A request needs exactly one `Host` header.", ""),
+    }
+}
+
+const TOO_LARGE: &str = "The body of this request is too large.";
+
+/// A request on its way through the table.
+struct Visit {
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    host: HeaderValue,
+    /// The host as the table knows it. A rewrite to another host of the table changes it.
+    key: String,
+    path: PathAndQuery,
+    outgoing: Outgoing,
+    /// What it waits for, and since when.
+    waiting: Option<(Wait, Instant)>,
+    hops: usize,
+}
+
+/// Why a request waits for a newer table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// The table says so, for at most this long.
+    Hold(Duration),
+    /// No target could be reached.
+    Unreached,
+}
+
+impl Wait {
+    fn limit(self) -> Duration {
+        match self {
+            Self::Hold(limit) => limit,
+            Self::Unreached => UNREACHED_HOLD,
+        }
+    }
+}
+
+enum Step {
+    Done(Response<Body>),
+    /// Wait for a newer table; when it took too long, answer this.
+    Wait(Wait, Response<Body>),
+    /// Start again with the new host and path.
+    Again,
+}
+
+impl Visit {
+    async fn answer(&mut self) -> Response<Body> {
+        let worker = Rc::clone(&self.worker);
+        let mut counted = false;
+        loop {
+            let served = worker.served();
+            let Some(index) = served.table.find(&self.key, self.path.path()) else {
+                return self.unknown(&served);
+            };
+            let route = &served.table.routes[index];
+            if !std::mem::replace(&mut counted, true) {
+                route.service.request(worker.index);
+            }
+            match self.step(&served, index).await {
+                Step::Done(response) => return self.finish(route, response),
+                Step::Again => {}
+                Step::Wait(wait, otherwise) => {
+                    if !self.wait(wait, &served, route).await {
+                        return self.finish(route, otherwise);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until it is worth another try; `false` when it has waited for too long.
+    async fn wait(&mut self, wait: Wait, served: &Rc<Served>, route: &Route) -> bool {
+        let now = Instant::now();
+        if self.waiting.is_none() {
+            route.service.held(self.worker.index);
+        }
+        let since = match self.waiting {
+            Some((earlier, since)) if earlier == wait => since,
+            // A hold may end in a target that is not there yet: that is a wait of its own.
+            _ => now,
+        };
+        self.waiting = Some((wait, since));
+        let deadline = since + wait.limit();
+        if deadline <= now {
+            return false;
+        }
+        // Only this thread changes the table: between this look and the wait nothing is missed.
+        let mut changed = pin!(self.worker.changed.notified());
+        changed.as_mut().enable();
+        if !Rc::ptr_eq(served, &self.worker.served()) {
+            return true;
+        }
+        let until = match wait {
+            Wait::Hold(_) => deadline,
+            Wait::Unreached => deadline.min(now + UNREACHED_RETRY),
+        };
+        tokio::select! {
+            () = changed => {}
+            () = sleep_until(until) => {}
+        }
+        true
+    }
+
+    async fn step(&mut self, served: &Served, index: usize) -> Step {
+        let route = &served.table.routes[index];
+        match &route.backend {
+            Backend::Targets(_) => self.targets(served, index).await,
+            Backend::Static(site) => self.files(served, route, site).await,
+            Backend::Hold(limit) => {
+                let sentence = format!("{} is being replaced.", route.name);
+                let hint = "It took longer than expected. Please try again in a moment.";
+                let page = Page::new(StatusCode::SERVICE_UNAVAILABLE, &sentence, hint);
+                let otherwise = self.failed(&page);
+                Step::Wait(Wait::Hold(*limit), otherwise)
+            }
+            Backend::RedirectHost(host) => {
+                let location = self.on_host(host);
+                Step::Done(redirect(&location))
+            }
+            Backend::Unavailable(sentence) => {
+                let page = Page::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    sentence,
+                    "`gable status` and `gable logs` show more.",
+                );
+                Step::Done(self.failed(&page))
+            }
+        }
+    }
+
+    async fn targets(&mut self, served: &Served, index: usize) -> Step {
+        let route = &served.table.routes[index];
+        let mut path = with_path(&self.path, route.stripped(self.path.path()));
+        match rules::first_match(&route.rules, path.path(), path.query()) {
+            None => {}
+            Some(Outcome::Redirect(location)) => return Step::Done(redirect(&location)),
+            Some(Outcome::External(url)) => return self.external(served, route, &url).await,
+            Some(Outcome::Rewrite(target)) => path = with_path(&path, &target),
+        }
+        self.outgoing.set_path(path);
+        match proxy::forward(&self.worker, served, index, &mut self.outgoing).await {
+            Ok(response) => {
+                if response.status().is_server_error() {
+                    route.service.response_5xx(self.worker.index);
+                }
+                Step::Done(response)
+            }
+            Err(Failure::Unreached(reason)) => {
+                let sentence = format!("{} cannot be reached: {reason}.", route.name);
+                let hint = "It may be starting or may have stopped: `gable status` shows which.";
+                let page = Page::new(StatusCode::BAD_GATEWAY, &sentence, hint);
+                let otherwise = self.failed(&page);
+                Step::Wait(Wait::Unreached, otherwise)
+            }
+            Err(failure) => Step::Done(self.failure(route, failure)),
+        }
+    }
+
+    async fn files(&mut self, served: &Served, route: &Route, site: &Site) -> Step {
+        let path = route.stripped(self.path.path()).to_owned();
+        let query = self.path.query().map(str::to_owned);
+        let compressed = &self.worker.shared.compressed;
+        let readable = matches!(self.outgoing.head().method, Method::GET | Method::HEAD);
+        if readable && let Some(response) = site.get(&path, self.outgoing.head(), compressed).await
+        {
+            return Step::Done(self.fix_directory(response));
+        }
+        match rules::first_match(&route.rules, &path, query.as_deref()) {
+            Some(Outcome::Redirect(location)) => return Step::Done(redirect(&location)),
+            Some(Outcome::External(url)) => return self.external(served, route, &url).await,
+            Some(Outcome::Rewrite(target)) if readable => {
+                let target = target.split(['?', '#']).next().unwrap_or_default();
+                let head = self.outgoing.head();
+                match site.get(target, head, compressed).await {
+                    // The rule means what is in the directory.
+                    Some(response) if response.status().is_redirection() => {
+                        let index = format!("{target}/");
+                        if let Some(response) = site.get(&index, head, compressed).await {
+                            return Step::Done(response);
+                        }
+                    }
+                    Some(response) => return Step::Done(response),
+                    None => {}
+                }
+            }
+            Some(Outcome::Rewrite(_)) | None => {}
+        }
+        if !readable {
+            let mut response = Page::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This is a static site: it only answers GET and HEAD.",
+                "",
+            )
+            .answer(&self.outgoing.head().headers);
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return Step::Done(response);
+        }
+        if let Some(response) = site.not_found(self.outgoing.head(), compressed).await {
+            return Step::Done(response);
+        }
+        let sentence = format!("{} has no page at {path}.", route.name);
+        let page = Page::new(StatusCode::NOT_FOUND, &sentence, "");
+        Step::Done(page.answer(&self.outgoing.head().headers))
+    }
+
+    /// A site knows paths below its prefix; the client needs the whole one.
+    fn fix_directory(&self, mut response: Response<Body>) -> Response<Body> {
+        if response.status().is_redirection() && response.headers().contains_key(header::LOCATION) {
+            let query = self.path.query().map(|query| format!("?{query}")).unwrap_or_default();
+            let location = rules::local_path(&format!("{}/", self.path.path())) + &query;
+            if let Ok(location) = HeaderValue::from_str(&location) {
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+        }
+        response
+    }
+
+    /// A rewrite to a URL: another host of the table, or any that speaks plain HTTP.
+    async fn external(&mut self, served: &Served, route: &Route, url: &str) -> Step {
+        let parsed = url.parse::<Uri>().ok();
+        let Some((uri, authority)) =
+            parsed.as_ref().and_then(|uri| Some((uri, uri.authority()?.clone())))
+        else {
+            let sentence = format!("A rewrite of {} leads to {url}, which is no URL.", route.name);
+            let page = Page::new(StatusCode::BAD_GATEWAY, &sentence, "");
+            return Step::Done(self.failed(&page));
+        };
+        let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let key = host_key(authority.as_str());
+        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
+            self.outgoing.set_host(host);
+        }
+        if served.table.has_host(&key) {
+            self.hops += 1;
+            if self.hops > MAX_HOPS {
+                let sentence = format!("The rewrites of {} lead in a circle.", route.name);
+                let page = Page::new(StatusCode::LOOP_DETECTED, &sentence, "");
+                return Step::Done(page.answer(&self.outgoing.head().headers));
+            }
+            self.key = key.into_owned();
+            self.path = path;
+            return Step::Again;
+        }
+        if uri.scheme_str() != Some("http") {
+            let sentence = format!(
+                "A rewrite of {} leads to {}, but requests can only be passed on to http:// URLs.",
+                route.name, authority
+            );
+            let hint = "Use a redirect, or let the page call that address itself.";
+            return Step::Done(self.failed(&Page::new(StatusCode::BAD_GATEWAY, &sentence, hint)));
+        }
+        self.outgoing.set_path(path);
+        let host = authority.host().trim_matches(['[', ']']);
+        let port = authority.port_u16().unwrap_or(80);
+        let address = match tokio::net::lookup_host((host, port)).await {
+            Ok(mut addresses) => addresses.next(),
+            Err(_) => None,
+        };
+        let Some(address) = address else {
+            let sentence = format!("A rewrite of {} leads to an unknown host, {host}.", route.name);
+            return Step::Done(self.failed(&Page::new(StatusCode::BAD_GATEWAY, &sentence, "")));
+        };
+        let outgoing = &mut self.outgoing;
+        match proxy::forward_to(&self.worker, address, &route.service, outgoing).await {
+            Ok(response) => Step::Done(response),
+            Err(failure) => Step::Done(self.failure(route, failure)),
+        }
+    }
+
+    fn failure(&self, route: &Route, failure: Failure) -> Response<Body> {
+        let name = &route.name;
+        let (status, sentence) = match failure {
+            Failure::Unreached(why) => {
+                (StatusCode::BAD_GATEWAY, format!("{name} cannot be reached: {why}."))
+            }
+            Failure::Broken(why) => (StatusCode::BAD_GATEWAY, format!("{name} failed: {why}.")),
+            Failure::TimedOut => {
+                (StatusCode::GATEWAY_TIMEOUT, format!("{name} did not answer in time."))
+            }
+            Failure::Client(fault) => return self.client_fault(fault),
+        };
+        let page = Page::new(status, &sentence, "`gable logs` shows what it was doing.");
+        self.failed(&page)
+    }
+
+    fn client_fault(&self, fault: ClientFault) -> Response<Body> {
+        let (status, sentence) = match fault {
+            ClientFault::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE),
+            ClientFault::Stalled => {
+                (StatusCode::REQUEST_TIMEOUT, "The body of this request did not arrive in time.")
+            }
+            ClientFault::Gone => (StatusCode::BAD_REQUEST, "The body of this request broke off."),
+        };
+        let mut response = Page::new(status, sentence, "").answer(&self.outgoing.head().headers);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    /// A page for a failure that is not the client's. It counts only once it is sent.
+    fn failed(&self, page: &Page<'_>) -> Response<Body> {
+        let mut response = page.answer(&self.outgoing.head().headers);
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response.extensions_mut().insert(EdgeFailed);
+        response
+    }
+
+    /// Counts, and adds the route's headers.
+    fn finish(&self, route: &Route, mut response: Response<Body>) -> Response<Body> {
+        if response.extensions_mut().remove::<EdgeFailed>().is_some() {
+            route.service.failed(self.worker.index);
+            return response;
+        }
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let path = route.stripped(self.path.path());
+            rules::set_headers(&route.headers, path, response.headers_mut());
+        }
+        response
+    }
+
+    fn unknown(&self, served: &Served) -> Response<Body> {
+        let host = self.host.to_str().unwrap_or_default();
+        let known = served.table.has_host(&self.key);
+        let sentence = if known {
+            format!("Nothing is served at {} of {host}.", self.path.path())
+        } else {
+            format!("No service has the host name {host}.")
+        };
+        let links: Vec<String> = served
+            .table
+            .local_hosts()
+            .into_iter()
+            .map(|host| format!("http://{host}:{}/", self.peer.port))
+            .collect();
+        let hint = if links.is_empty() { "`gable status` lists what is served." } else { "Try:" };
+        let mut page = Page::new(StatusCode::NOT_FOUND, &sentence, hint);
+        page.links = &links;
+        page.answer(&self.outgoing.head().headers)
+    }
+
+    /// The URL of this request on another host, with the port that the client used.
+    fn on_host(&self, host: &str) -> String {
+        let headers = &self.outgoing.head().headers;
+        let scheme = match headers.get("x-forwarded-proto").map(HeaderValue::as_bytes) {
+            Some(b"https") => "https",
+            _ => "http",
+        };
+        let port = self
+            .host
+            .to_str()
+            .ok()
+            .and_then(|host| host.rsplit_once(':'))
+            .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+            .map(|(_, port)| format!(":{port}"))
+            .unwrap_or_default();
+        format!("{scheme}://{host}{port}{}", self.path)
+    }
+}
+
+/// Marks an answer that the edge had to give in a service's place.
+#[derive(Debug, Clone, Copy)]
+struct EdgeFailed;
+
+fn redirect(location: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    match HeaderValue::from_str(location) {
+        Ok(location) => {
+            *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        Err(_) => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    response
+}
+
+/// The same query on another path, unless that brings its own.
+fn with_path(original: &PathAndQuery, path: &str) -> PathAndQuery {
+    if path == original.path() {
+        return original.clone();
+    }
+    let text = match original.query() {
+        Some(query) if !path.contains('?') => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    };
+    text.parse().unwrap_or_else(|_| original.clone())
+}
+
+/// HTTP/2 would send the body of an answer to HEAD.
+fn without_body_for_head(method: &Method, response: Response<Body>) -> Response<Body> {
+    if *method != Method::HEAD || response.body().is_end_stream() {
+        return response;
+    }
+    let length = response.body().size_hint().exact();
+    let (mut head, body) = response.into_parts();
+    drop(body);
+    if let Some(length) = length {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, Body::empty())
+}

@@ -1,0 +1,88 @@
+//! What the edge reports about itself. This is also the JSON of the control socket.
+
+use std::net::{IpAddr, SocketAddr};
+
+use model::route::Generation;
+use model::{EnvironmentId, InstanceId, ServiceId};
+use serde::{Deserialize, Serialize};
+
+/// The answer to a new table: every core serves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The table that is served now.
+    pub generation: Generation,
+    /// Targets that left the table with this one, and earlier ones that still have requests in
+    /// flight, as they were right after the switch.
+    pub draining: Vec<TargetStatus>,
+    /// Zones whose name server could not be bound; the edge keeps trying.
+    pub failing_zones: Vec<ZoneStatus>,
+}
+
+/// The edge as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The table that is served.
+    pub generation: Generation,
+    /// The edge's process. Counters begin at zero with each process.
+    pub pid: u32,
+    /// Where HTTP is served, with the real ports.
+    pub listen: Vec<SocketAddr>,
+    /// Targets of the table, and those that left it not long ago.
+    pub targets: Vec<TargetStatus>,
+    /// Services of the table.
+    pub services: Vec<ServiceCounters>,
+    /// Private name servers.
+    pub zones: Vec<ZoneStatus>,
+    /// Open connections from clients.
+    pub connections: u64,
+}
+
+impl Status {
+    /// Requests in flight on this target; 0 for one that the edge does not know.
+    #[must_use]
+    pub fn in_flight(&self, id: &InstanceId) -> u64 {
+        self.targets.iter().find(|target| target.id == *id).map_or(0, |target| target.in_flight)
+    }
+}
+
+/// One target's counters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// The instance.
+    pub id: InstanceId,
+    /// Requests that it has not finished answering, open tunnels included.
+    pub in_flight: u64,
+    /// Requests that were given to it.
+    pub requests: u64,
+    /// Requests that failed on it for a cause that is not the client's.
+    pub failed: u64,
+    /// Whether it left the table.
+    pub draining: bool,
+}
+
+/// One service's counters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceCounters {
+    /// The service.
+    pub service_id: ServiceId,
+    /// Requests that came in for it.
+    pub requests: u64,
+    /// Requests that the edge itself had to answer 502, 503 or 504, or whose answer broke off, for
+    /// a cause that is not the client's.
+    pub failed: u64,
+    /// Requests that had to wait for a newer table.
+    pub held: u64,
+    /// Answers of 500 and above that came from the service itself.
+    pub responses_5xx: u64,
+}
+
+/// One private name server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneStatus {
+    /// The network's environment.
+    pub environment_id: EnvironmentId,
+    /// The address that it listens on.
+    pub gateway: IpAddr,
+    /// Why it does not listen; `None` when it does.
+    pub error: Option<String>,
+}

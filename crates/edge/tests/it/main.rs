@@ -1,0 +1,11 @@
+//! The edge, with real sockets, real targets and real files.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod draining;
+mod limits;
+mod names;
+mod proxying;
+mod restarts;
+mod sites;
+mod support;
+mod tables;

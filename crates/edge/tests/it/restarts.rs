@@ -1,0 +1,115 @@
+//! The edge as a process that is killed.
+
+use std::process::{Child, Command, Stdio};
+
+use edge::Client;
+use http::Request;
+use model::route::{Generation, RouteTable};
+
+use crate::support::{Connection, Server, config, fetch, ready, to, utf8};
+
+const DIRECTORY: &str = "EDGE_TEST_DIRECTORY";
+const PORT: &str = "EDGE_TEST_PORT";
+
+/// Not a test by itself: the process that the tests below start.
+#[test]
+fn an_edge_process_for_other_tests() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let mut config = config(directory.as_ref());
+    config.listen[0].set_port(std::env::var(PORT).unwrap().parse().unwrap());
+    edge::run(config).unwrap();
+}
+
+struct Process(Child);
+
+impl Process {
+    fn start(directory: &std::path::Path, port: u16) -> Self {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "restarts::an_edge_process_for_other_tests", "--nocapture"])
+            .env(DIRECTORY, directory)
+            .env(PORT, port.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_killed_edge_serves_its_last_table_as_soon_as_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let client = Client::new(directory.path().join("edge.sock"));
+    let server = Server::named("shop").await;
+    let mut edge = Process::start(directory.path(), 0);
+    let status = ready(&client).await;
+    assert_eq!(status.pid, edge.0.id());
+    let address = status.listen[0];
+    let table =
+        RouteTable { generation: Generation(5), routes: vec![to(&[&server])], zones: vec![] };
+    client.apply(&table).await.unwrap();
+    let mut kept = Connection::open(address).await.unwrap();
+    for round in 0..3 {
+        kept.send(Request::get("/"), "".into()).await.unwrap();
+        edge.kill();
+        // The same port, though connections of the dead one are in TIME_WAIT.
+        edge = Process::start(directory.path(), address.port());
+        let status = ready(&client).await;
+        assert_eq!(status.generation, Generation(5), "round {round}");
+        assert_eq!(utf8(&fetch(address, Request::get("/")).await.1), "shop");
+        kept = Connection::open(address).await.unwrap();
+    }
+    edge.kill();
+}
+
+#[tokio::test]
+async fn shutdown_finishes_what_runs_and_term_does_too() {
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let arrived = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (inner_gate, inner_arrived) = (gate.clone(), arrived.clone());
+    let server = Server::start(move |_| {
+        let (gate, arrived) = (inner_gate.clone(), inner_arrived.clone());
+        async move {
+            arrived.add_permits(1);
+            gate.acquire().await.unwrap().forget();
+            crate::support::text("done")
+        }
+    })
+    .await;
+    for by_signal in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let client = Client::new(directory.path().join("edge.sock"));
+        let mut edge = Process::start(directory.path(), 0);
+        let address = ready(&client).await.listen[0];
+        let table =
+            RouteTable { generation: Generation(1), routes: vec![to(&[&server])], zones: vec![] };
+        client.apply(&table).await.unwrap();
+        let running = tokio::spawn(async move { fetch(address, Request::get("/")).await });
+        arrived.acquire().await.unwrap().forget();
+        if by_signal {
+            let pid = rustix::process::Pid::from_child(&edge.0);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        } else {
+            client.shutdown().await.unwrap();
+        }
+        while Connection::open(address).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        gate.add_permits(1);
+        assert_eq!(utf8(&running.await.unwrap().1), "done");
+        let ended = tokio::task::spawn_blocking(move || edge.0.wait().unwrap()).await.unwrap();
+        assert!(ended.success(), "{ended}");
+        assert!(!client.path().exists());
+    }
+}

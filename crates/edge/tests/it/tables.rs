@@ -1,0 +1,150 @@
+//! Applying tables.
+
+use edge::Error;
+use http::Request;
+use model::route::{Backend, Generation, RouteTable};
+
+use crate::support::{Connection, Edge, Server, config, fetch, route, to, utf8};
+
+#[tokio::test]
+async fn a_table_is_served_by_every_core_when_it_is_acknowledged() {
+    let edge = Edge::start_with(|config| config.threads = 4).await;
+    let servers = [Server::named("a").await, Server::named("b").await];
+    let mut kept = Vec::new();
+    for round in 0..40 {
+        let server = &servers[round % 2];
+        let expect = ["a", "b"][round % 2];
+        edge.apply(vec![to(&[server])]).await;
+        if kept.is_empty() {
+            for _ in 0..16 {
+                kept.push(Connection::open(edge.address).await.unwrap());
+            }
+        }
+        // 16 connections that were open before reach all four cores for certain, new ones too.
+        for connection in &mut kept {
+            let (_, body) = connection.send(Request::get("/"), "".into()).await.unwrap();
+            assert_eq!(utf8(&body), expect, "round {round}");
+        }
+        assert_eq!(utf8(&edge.get("/").await.1), expect);
+    }
+}
+
+#[tokio::test]
+async fn an_older_table_is_refused_and_the_same_is_acknowledged_again() {
+    let edge = Edge::start().await;
+    let server = Server::named("new").await;
+    let table = |generation, routes| RouteTable {
+        generation: Generation(generation),
+        routes,
+        zones: vec![],
+    };
+    let current = table(7, vec![to(&[&server])]);
+    edge.client.apply(&current).await.unwrap();
+    for old in [table(6, vec![]), table(7, vec![])] {
+        let refused = edge.client.apply(&old).await.unwrap_err();
+        assert!(
+            matches!(refused, Error::Stale { current: Generation(7), offered } if offered == old.generation),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(edge.client.apply(&current).await.unwrap().generation, Generation(7));
+    assert_eq!(utf8(&edge.get("/").await.1), "new");
+}
+
+#[tokio::test]
+async fn longest_prefix_wins_and_is_stripped_when_wanted() {
+    let edge = Edge::start().await;
+    let echo =
+        Server::start(|request| async move { crate::support::text(request.uri().to_string()) })
+            .await;
+    let other = Server::named("root").await;
+    let mut api = to(&[&echo]);
+    api.path_prefix = "/api".into();
+    api.strip_prefix = true;
+    edge.apply(vec![to(&[&other]), api]).await;
+    for (path, expect) in [
+        ("/", "root"),
+        ("/apix", "root"),
+        ("/api", "/"),
+        ("/api/v1?q=a%20b", "/v1?q=a%20b"),
+        ("/api/%2e/x", "/%2e/x"),
+    ] {
+        assert_eq!(utf8(&edge.get(path).await.1), expect, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn hosts_are_found_without_regard_to_case_and_port() {
+    let edge = Edge::start().await;
+    let server = Server::named("shop").await;
+    edge.apply(vec![to(&[&server])]).await;
+    for host in ["SHOP.localhost:9999", "shop.localhost."] {
+        let (head, _) = fetch(edge.address, Request::get("/").header("host", host)).await;
+        assert_eq!(head.status, 200, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_told_which_local_ones_there_are_and_no_others() {
+    let edge = Edge::start().await;
+    let server = Server::named("shop").await;
+    let mut route = to(&[&server]);
+    route.hosts.push("secret.example.com".into());
+    edge.apply(vec![route]).await;
+    let ask = |accept| Request::get("/").header("host", "<b>.example").header("accept", accept);
+    let (head, body) = fetch(edge.address, ask("*/*")).await;
+    assert_eq!(head.status, 404);
+    assert_eq!(head.headers["content-type"], "text/plain; charset=utf-8");
+    assert!(utf8(&body).contains("http://shop.localhost:"), "{body:?}");
+    assert!(!utf8(&body).contains("secret"), "{body:?}");
+    let (head, body) = fetch(edge.address, ask("text/html,*/*")).await;
+    assert_eq!(head.headers["content-type"], "text/html; charset=utf-8");
+    assert!(utf8(&body).contains("&lt;b&gt;.example"), "{body:?}");
+}
+
+#[tokio::test]
+async fn a_redirect_host_answers_with_the_same_path_on_the_other_host() {
+    let edge = Edge::start().await;
+    edge.apply(vec![route(Backend::RedirectHost("www.example.com".into()))]).await;
+    let request = Request::get("/a?b=c").header("host", "shop.localhost:8080");
+    let (head, _) = fetch(edge.address, request).await;
+    assert_eq!(head.status, 301);
+    assert_eq!(head.headers["location"], "http://www.example.com:8080/a?b=c");
+}
+
+#[tokio::test]
+async fn an_unavailable_service_says_why_and_when_to_come_again() {
+    let edge = Edge::start().await;
+    edge.apply(vec![route(Backend::Unavailable("shop failed to build.".into()))]).await;
+    let (head, body) = edge.get("/").await;
+    assert_eq!(head.status, 503);
+    assert!(head.headers.contains_key("retry-after"));
+    assert!(utf8(&body).starts_with("shop failed to build."));
+    let service = edge.service().await;
+    assert_eq!((service.requests, service.failed), (1, 1));
+}
+
+#[tokio::test]
+async fn a_second_edge_is_told_that_the_port_or_the_socket_is_taken() {
+    let edge = Edge::start().await;
+    let mut same_socket = config(edge.directory.path());
+    same_socket.threads = 1;
+    let error = tokio::task::spawn_blocking(|| edge::run(same_socket)).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::AlreadyRunning { .. }), "{error}");
+
+    let other = tempfile::tempdir().unwrap();
+    let mut same_port = config(other.path());
+    same_port.listen = vec![edge.address];
+    let error = tokio::task::spawn_blocking(|| edge::run(same_port)).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Bind { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(&edge.address.to_string()) && text.contains("--port"), "{text}");
+}
+
+#[tokio::test]
+async fn only_the_owner_may_open_the_control_socket() {
+    use std::os::unix::fs::PermissionsExt;
+    let edge = Edge::start().await;
+    let mode = std::fs::metadata(edge.client.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

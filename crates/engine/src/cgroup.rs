@@ -1,0 +1,239 @@
+//! Cgroups of instances, versions 1 and 2. libcontainer makes them and sets their limits; here they
+//! are read, joined and removed.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the kernel's cgroup hierarchies are, by convention of every distribution.
+pub(crate) const ROOT: &str = "/sys/fs/cgroup";
+
+/// The cgroup hierarchies of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cgroups {
+    /// One hierarchy for each controller.
+    V1 { hierarchies: Vec<PathBuf> },
+    /// One hierarchy.
+    V2 { root: PathBuf },
+    /// None is mounted.
+    Absent,
+}
+
+impl Cgroups {
+    /// Finds out what is mounted below `root`.
+    pub(crate) fn find(root: &Path) -> Self {
+        if root.join("cgroup.controllers").exists() {
+            return Self::V2 { root: root.to_owned() };
+        }
+        let Ok(entries) = fs::read_dir(root) else { return Self::Absent };
+        let is_hierarchy = |path: &PathBuf| {
+            // `cpu` and `cpuacct` are often links to one directory; `unified` is a version 2 tree
+            // without controllers beside the others.
+            !path.is_symlink()
+                && path.join("cgroup.procs").exists()
+                && !path.join("cgroup.controllers").exists()
+        };
+        let mut hierarchies: Vec<_> =
+            entries.flatten().map(|entry| entry.path()).filter(is_hierarchy).collect();
+        hierarchies.sort();
+        if hierarchies.is_empty() { Self::Absent } else { Self::V1 { hierarchies } }
+    }
+
+    /// How often the kernel ended a process of this cgroup for want of memory.
+    pub(crate) fn out_of_memory_kills(&self, cgroup: &Path) -> u64 {
+        let file = match self {
+            Self::V1 { .. } => self.in_controller("memory", cgroup, "memory.oom_control"),
+            Self::V2 { .. } => self.in_controller("memory", cgroup, "memory.events"),
+            Self::Absent => None,
+        };
+        file.and_then(|file| field(&file, "oom_kill")).unwrap_or(0)
+    }
+
+    /// Memory in use without the page cache that the kernel would give up first, in bytes.
+    pub(crate) fn memory_bytes(&self, cgroup: &Path) -> Option<u64> {
+        let (usage, inactive) = match self {
+            Self::V1 { .. } => ("memory.usage_in_bytes", "total_inactive_file"),
+            Self::V2 { .. } => ("memory.current", "inactive_file"),
+            Self::Absent => return None,
+        };
+        let used = fs::read_to_string(self.in_controller("memory", cgroup, usage)?).ok()?;
+        let used: u64 = used.trim().parse().ok()?;
+        let statistics = self.in_controller("memory", cgroup, "memory.stat")?;
+        Some(used.saturating_sub(field(&statistics, inactive).unwrap_or(0)))
+    }
+
+    /// Moves the calling process into a cgroup, in every hierarchy that has it.
+    pub(crate) fn join(&self, cgroup: &Path) -> io::Result<()> {
+        for directory in self.directories(cgroup) {
+            if directory.exists() {
+                fs::write(directory.join("cgroup.procs"), "0")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the kernel prepare for a process that is about to move between cgroups: it waits for a
+    /// grace period of some 10 ms before the first move, and not again for moves soon after. A move
+    /// of this process to where it is already is as good as any, and changes nothing.
+    pub(crate) fn prepare_move(&self) {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let procs = own.lines().find_map(|line| {
+            // `4:memory:/path`, and `0::/path` for version 2.
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            match self {
+                Self::V1 { .. } if controllers.is_empty() => None,
+                Self::V1 { .. } => {
+                    let controller = controllers.split(',').next()?;
+                    self.in_controller(controller, Path::new(path), "cgroup.procs")
+                }
+                Self::V2 { .. } if controllers.is_empty() => {
+                    self.in_controller("", Path::new(path), "cgroup.procs")
+                }
+                Self::V2 { .. } | Self::Absent => None,
+            }
+        });
+        if let Some(procs) = procs {
+            // Refused where the server may not write to its own cgroup; then starts take longer.
+            let _ = fs::write(procs, "0");
+        }
+    }
+
+    /// Removes a cgroup that has no process any more.
+    pub(crate) fn remove(&self, cgroup: &Path) -> io::Result<()> {
+        for directory in self.directories(cgroup) {
+            match fs::remove_dir(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of the cgroups below one, in any hierarchy.
+    pub(crate) fn children(&self, cgroup: &Path) -> Vec<String> {
+        let mut names: Vec<_> = self
+            .directories(cgroup)
+            .into_iter()
+            .filter_map(|directory| fs::read_dir(directory).ok())
+            .flat_map(|entries| entries.flatten())
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Names of the controllers that limits need and that are not there.
+    pub(crate) fn missing_controllers(&self) -> Vec<&'static str> {
+        const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
+        let present = match self {
+            Self::V1 { hierarchies } => hierarchies
+                .iter()
+                .filter_map(|path| path.file_name()?.to_str())
+                .flat_map(|name| name.split(','))
+                .map(str::to_owned)
+                .collect(),
+            Self::V2 { root } => fs::read_to_string(root.join("cgroup.controllers"))
+                .map(|text| text.split_whitespace().map(str::to_owned).collect())
+                .unwrap_or_default(),
+            Self::Absent => Vec::new(),
+        };
+        NEEDED.into_iter().filter(|name| !present.iter().any(|one| one == name)).collect()
+    }
+
+    fn directories(&self, cgroup: &Path) -> Vec<PathBuf> {
+        let relative = cgroup.strip_prefix("/").unwrap_or(cgroup);
+        match self {
+            Self::V1 { hierarchies } => {
+                hierarchies.iter().map(|root| root.join(relative)).collect()
+            }
+            Self::V2 { root } => vec![root.join(relative)],
+            Self::Absent => Vec::new(),
+        }
+    }
+
+    fn in_controller(&self, controller: &str, cgroup: &Path, file: &str) -> Option<PathBuf> {
+        let relative = cgroup.strip_prefix("/").unwrap_or(cgroup);
+        let root = match self {
+            Self::V1 { hierarchies } => hierarchies.iter().find(|path| {
+                path.file_name()
+                    .and_then(|name| name.to_str())
+                    .is_some_and(|name| name.split(',').any(|one| one == controller))
+            })?,
+            Self::V2 { root } => root,
+            Self::Absent => return None,
+        };
+        Some(root.join(relative).join(file))
+    }
+}
+
+/// A number of a file of lines `name number`.
+fn field(file: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(' ')?;
+        (key == name).then(|| value.trim().parse().ok()).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_two_is_read_and_removed_on_a_fake_tree() {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path();
+        fs::write(root.join("cgroup.controllers"), "cpuset cpu io memory\n").unwrap();
+        let cgroups = Cgroups::find(root);
+        assert_eq!(cgroups, Cgroups::V2 { root: root.to_owned() });
+        assert_eq!(cgroups.missing_controllers(), ["pids"]);
+
+        let path = Path::new("/gable-0/ins-1");
+        let directory = root.join("gable-0/ins-1");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("memory.events"), "low 0\nhigh 3\noom 2\noom_kill 2\n").unwrap();
+        fs::write(directory.join("memory.current"), "5000\n").unwrap();
+        fs::write(directory.join("memory.stat"), "anon 1\ninactive_file 1000\n").unwrap();
+        assert_eq!(cgroups.out_of_memory_kills(path), 2);
+        assert_eq!(cgroups.memory_bytes(path), Some(4000));
+        assert_eq!(cgroups.children(Path::new("/gable-0")), ["ins-1"]);
+
+        cgroups.join(path).unwrap();
+        assert_eq!(fs::read_to_string(directory.join("cgroup.procs")).unwrap(), "0");
+        for file in ["memory.events", "memory.current", "memory.stat", "cgroup.procs"] {
+            // The kernel's own files vanish with the directory.
+            fs::remove_file(directory.join(file)).unwrap();
+        }
+        cgroups.remove(path).unwrap();
+        assert!(!directory.exists());
+        cgroups.remove(path).unwrap();
+    }
+
+    #[test]
+    fn version_one_has_a_directory_in_each_hierarchy_of_a_fake_tree() {
+        let tree = tempfile::tempdir().unwrap();
+        for name in ["cpu,cpuacct", "memory", "pids", "unified"] {
+            fs::create_dir_all(tree.path().join(name)).unwrap();
+            fs::write(tree.path().join(name).join("cgroup.procs"), "").unwrap();
+        }
+        fs::write(tree.path().join("unified/cgroup.controllers"), "").unwrap();
+        let cgroups = Cgroups::find(tree.path());
+        assert!(matches!(&cgroups, Cgroups::V1 { hierarchies } if hierarchies.len() == 3));
+        assert!(cgroups.missing_controllers().is_empty());
+        let memory = tree.path().join("memory/x");
+        fs::create_dir(&memory).unwrap();
+        fs::write(memory.join("memory.oom_control"), "under_oom 0\noom_kill 1\n").unwrap();
+        assert_eq!(cgroups.out_of_memory_kills(Path::new("/x")), 1);
+    }
+
+    #[test]
+    fn a_tree_without_cgroups_is_no_error() {
+        let tree = tempfile::tempdir().unwrap();
+        assert_eq!(Cgroups::find(tree.path()), Cgroups::Absent);
+        assert_eq!(Cgroups::find(&tree.path().join("nowhere")), Cgroups::Absent);
+        assert_eq!(Cgroups::Absent.memory_bytes(Path::new("/x")), None);
+    }
+}

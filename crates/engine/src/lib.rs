@@ -1,0 +1,44 @@
+//! Runs instances. The [`Driver`] trait is the seam; behind it are the [`NativeDriver`]
+//! (libcontainer, network namespaces, cgroups), the [`PlainDriver`] (processes without root), and
+//! the [`fake::FakeDriver`] for tests of other crates.
+//!
+//! # Theory of operation
+//!
+//! The driver itself runs nothing. It writes an order into the run directory and has a *shim* made,
+//! a process that holds the instance, writes its log and records its end (see [`shim_main`]). So
+//! the control plane can be killed at any moment: no instance notices, and [`Driver::recover`]
+//! finds everything again.
+//!
+//! # Limits
+//!
+//! Instances of one environment share a bridge and can imitate each other's addresses. Instances
+//! are kept apart by namespaces, users, capabilities and cgroups, not by a hypervisor.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod driver;
+pub mod spec;
+
+mod native;
+
+pub mod fake;
+pub mod probe;
+
+mod cgroup;
+mod doctor;
+mod files;
+mod fleet;
+mod net;
+mod order;
+mod plain;
+mod process;
+mod seqpacket;
+mod shim;
+mod sys;
+
+pub use doctor::{Check, doctor};
+pub use driver::{Driver, Error, ExecRequest, Listener, Network, Seen};
+pub use fleet::exec;
+pub use native::{Config, NativeDriver, leave};
+pub use plain::PlainDriver;
+pub use shim::shim_main;
+pub use spec::{DEFAULT_PATH, InstanceSpec, Limits, Mount, Root, TOOLS_DIR, User};

@@ -1,0 +1,190 @@
+//! The main process of an isolated instance, by libcontainer.
+//!
+//! libcontainer works in a fork of the shim that ends when it is done, and makes the main process a
+//! sibling of that fork, which is a child of the shim. PID and network namespaces are the shim's
+//! own, so they are not asked for here.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::syscall::syscall::SyscallType;
+use libcontainer::workload::{
+    Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
+};
+use serde_json::{Value, json};
+
+use crate::order::Order;
+use crate::shim::instance::{self, Said};
+use crate::shim::launch::Program;
+use crate::shim::root::Prepared;
+use crate::shim::{Doing, Refusal};
+use crate::sys;
+
+/// Makes the container and lets its main process run. The calling process has the instance's
+/// descriptors as its own 0, 1 and 2, and ends afterwards.
+pub(super) fn build(
+    directory: &Path,
+    order: &Order,
+    cgroup: &Path,
+    root: &Prepared,
+    status: &OwnedFd,
+) -> Result<(), Refusal> {
+    let config = config(order, cgroup, root);
+    let bytes = serde_json::to_vec(&config).doing(|| "write the container's config".to_owned())?;
+    fs::write(directory.join("config.json"), bytes)
+        .doing(|| "write the container's config".to_owned())?;
+    let state = directory.join("state");
+    fs::create_dir_all(&state).doing(|| "make the container's directory".to_owned())?;
+    let program = Program {
+        command: order.spec.command.clone(),
+        cwd: order.spec.cwd.clone(),
+        env: order.spec.env.clone(),
+    };
+    let executor = Become { program, status: status.as_raw_fd() };
+    let id = order.spec.id.to_string();
+    let mut container = ContainerBuilder::new(id, SyscallType::default())
+        .with_executor(executor)
+        .with_root_path(state.clone())
+        .and_then(|builder| {
+            builder
+                .as_init(directory)
+                .with_systemd(false)
+                .with_detach(true)
+                .as_sibling(true)
+                .build()
+        })
+        .map_err(refusal)?;
+    if let Some(pid) = container.pid() {
+        instance::say(status.as_fd(), &Said::Pid(pid.as_raw()));
+    }
+    container.start().map_err(refusal)?;
+    // Both held the environment, and the first held it twice.
+    let _ = fs::remove_file(directory.join("config.json"));
+    let _ = fs::remove_dir_all(state);
+    Ok(())
+}
+
+/// libcontainer says what it was doing at the top and why it failed at the bottom of the chain.
+fn refusal(error: impl std::error::Error) -> Refusal {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !why.contains(&text) {
+            why = format!("{why}: {text}");
+        }
+        source = cause.source();
+    }
+    Refusal { doing: "make the instance's container".to_owned(), why }
+}
+
+/// What becomes of the container's first process.
+#[derive(Clone)]
+struct Become {
+    program: Program,
+    /// Where a failure is said; closed by the kernel when the program begins.
+    status: RawFd,
+}
+
+impl Executor for Become {
+    fn exec(&self, _spec: &Spec) -> Result<(), ExecutorError> {
+        let why = self.program.become_it();
+        instance::say(sys::lend(self.status), &Said::CannotBegin(why.clone()));
+        Err(ExecutorError::Other(why))
+    }
+
+    fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
+        Ok(())
+    }
+
+    fn setup_envs(&self, _envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        // The environment is passed to the program itself, and nothing of it to this process.
+        Ok(())
+    }
+}
+
+/// The container in the words of the OCI runtime specification, version 1.
+fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
+    let spec = &order.spec;
+    let mut mounts = kernel_mounts();
+    mounts.extend(root.mounts.iter().cloned());
+    let none: [&str; 0] = [];
+    json!({
+        "ociVersion": "1.0.2",
+        "hostname": spec.hostname,
+        "root": { "path": PathBuf::from("root"), "readonly": root.is_read_only },
+        "process": {
+            "terminal": false,
+            "user": { "uid": spec.user.uid, "gid": spec.user.uid, "umask": 0o022 },
+            "args": spec.command,
+            // Checked by the program itself, which can say what is wrong with it.
+            "cwd": "/",
+            "env": none,
+            "noNewPrivileges": true,
+            "capabilities": {
+                "bounding": none, "effective": none, "inheritable": none,
+                "permitted": none, "ambient": none,
+            },
+        },
+        "mounts": mounts,
+        "linux": {
+            "namespaces": [
+                { "type": "mount" }, { "type": "ipc" }, { "type": "uts" }, { "type": "cgroup" },
+            ],
+            "cgroupsPath": cgroup,
+            "resources": resources(order),
+            "maskedPaths": [
+                "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/acpi", "/proc/scsi",
+                "/sys/firmware",
+            ],
+            "readonlyPaths": [
+                "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+            ],
+        },
+    })
+}
+
+fn kernel_mounts() -> Vec<Value> {
+    let mount = |destination: &str, kind: &str, options: &[&str]| {
+        let source = kind;
+        json!({
+            "destination": destination,
+            "type": kind,
+            "source": source,
+            "options": options,
+        })
+    };
+    vec![
+        mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", &["nosuid", "noexec", "mode=755", "size=64k"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+        ),
+        mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=256m"]),
+        mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+    ]
+}
+
+fn resources(order: &Order) -> Value {
+    /// The kernel's usual period, in microseconds.
+    const PERIOD_MICROS: u64 = 100_000;
+    let limits = &order.spec.limits;
+    let mut resources = serde_json::Map::new();
+    if let Some(bytes) = limits.memory_bytes {
+        resources.insert("memory".to_owned(), json!({ "limit": bytes }));
+    }
+    if let Some(millis) = limits.cpu_millis {
+        let quota = u64::from(millis) * PERIOD_MICROS / 1000;
+        resources.insert("cpu".to_owned(), json!({ "quota": quota, "period": PERIOD_MICROS }));
+    }
+    if let Some(count) = limits.pids {
+        resources.insert("pids".to_owned(), json!({ "limit": count }));
+    }
+    Value::Object(resources)
+}

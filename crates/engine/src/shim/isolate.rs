@@ -1,0 +1,54 @@
+//! Network and mount namespaces of a shim, which are its instance's as well. Everything made in
+//! them ends with the shim.
+
+use std::fs::{self, File};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::net::netlink::{INSIDE, LOOPBACK_INDEX, Netlink};
+use crate::order::Link;
+use crate::shim::{Doing, Refusal};
+
+/// Leaves the host's network and mounts. What is returned still speaks to the host's network.
+pub(super) fn leave_host() -> Result<Netlink, Refusal> {
+    let outside = Netlink::open().doing(|| "open netlink".to_owned())?;
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)
+        .doing(|| "make network and mount namespaces".to_owned())?;
+    // What the host mounts or unmounts later is followed, and nothing goes back.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+        .doing(|| "separate the mounts".to_owned())?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
+        .doing(|| "mount /proc of the namespace".to_owned())?;
+    Ok(outside)
+}
+
+/// Connects the new network to the bridge.
+pub(super) fn join_network(outside: &Netlink, link: &Link) -> Result<(), Refusal> {
+    let bridge = outside
+        .index(&link.bridge)
+        .doing(|| format!("look up bridge {}", link.bridge))?
+        .ok_or_else(|| Refusal {
+        doing: format!("connect to the private network {}", link.bridge),
+        why: "the bridge is not there".to_owned(),
+    })?;
+    connect(outside, bridge, link).doing(|| format!("connect to bridge {}", link.bridge))?;
+    // Within its own network an unprivileged program may have port 80, and may ping.
+    let _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    let _ = fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    Ok(())
+}
+
+fn connect(outside: &Netlink, bridge: u32, link: &Link) -> std::io::Result<()> {
+    let namespace = File::open("/proc/self/ns/net")?;
+    outside.add_pair(link, bridge, &namespace)?;
+    let inside = Netlink::open()?;
+    inside.set_up(LOOPBACK_INDEX)?;
+    let index = inside
+        .index(INSIDE)?
+        .ok_or_else(|| std::io::Error::other("the instance's end of the pair is not there"))?;
+    inside.add_address(index, link.address, link.prefix_length)?;
+    inside.set_up(index)?;
+    inside.add_default_route(link.gateway)
+}

@@ -1,0 +1,125 @@
+//! What the engine is asked to run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::{EnvironmentId, InstanceId};
+use serde::{Deserialize, Serialize};
+
+/// Everything the engine needs to run one instance. Its environment may hold secrets: a driver
+/// keeps it in memory or on a tmpfs, never on a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceSpec {
+    /// Names the instance; starting the same id twice is the same as once.
+    pub id: InstanceId,
+    /// Host name inside.
+    pub hostname: String,
+    /// Whose private network it joins.
+    pub environment_id: EnvironmentId,
+    /// What `/` is made of.
+    pub root: Root,
+    /// Who it runs as.
+    pub user: User,
+    /// Program and arguments. The only shells are the user's own commands: `["/bin/sh", "-c", …]`.
+    pub command: Vec<String>,
+    /// Working directory inside.
+    pub cwd: PathBuf,
+    /// The whole environment; nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// What is mounted on top of the root, in order.
+    pub mounts: Vec<Mount>,
+    /// Small files to place, read-only, such as `/etc/secrets/x`.
+    pub files: Vec<(PathBuf, String)>,
+    /// How much it may use.
+    pub limits: Limits,
+    /// Where its output is appended; see `telemetry` for the format.
+    pub log: PathBuf,
+    /// Port that a driver without network namespaces should keep free for it (`PORT`).
+    pub port_hint: Option<u16>,
+    /// Words for people: `web v3`, `build of api`.
+    pub label: String,
+}
+
+/// What an instance's `/` is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Root {
+    /// The host's own userland, read-only, with a private `/tmp` and a made-up `/etc`.
+    HostUserland,
+    /// Layers of an image, lowest first, under a writable layer that ends with the instance.
+    Layers(Vec<PathBuf>),
+}
+
+/// An identity inside and outside alike: there is no user namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// User and group id.
+    pub uid: u32,
+    /// Name in the instance's own `/etc/passwd`.
+    pub name: String,
+    /// Home directory inside.
+    pub home: PathBuf,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mount {
+    /// A directory or file of the host.
+    Bind {
+        /// On the host.
+        source: PathBuf,
+        /// Inside.
+        target: PathBuf,
+        /// Whether writing is refused.
+        read_only: bool,
+    },
+    /// A writable view of a directory that itself stays as it is; what is written ends with the
+    /// instance. Owned by the instance's user.
+    Overlay {
+        /// On the host.
+        lower: PathBuf,
+        /// Inside.
+        target: PathBuf,
+    },
+    /// An empty writable directory that ends with the instance, owned by its user.
+    Scratch {
+        /// Inside.
+        target: PathBuf,
+    },
+}
+
+/// How much an instance may use. `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Processor time in thousandths of a core.
+    pub cpu_millis: Option<u32>,
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Number of processes and threads.
+    pub pids: Option<u32>,
+    /// Wall time; the instance is ended after it, and its exit says so.
+    pub time: Option<Duration>,
+    /// Bytes of output; the instance is ended after them, and its exit says so.
+    pub output_bytes: Option<u64>,
+}
+
+/// A directory on every [`Root::HostUserland`] with names that users type and the host may not
+/// have, such as `python` where there is only `python3`. Callers that set `PATH` put it first.
+pub const TOOLS_DIR: &str = "/opt/gable/bin";
+
+/// Where commands are looked up when an instance's environment has no `PATH`.
+pub const DEFAULT_PATH: &str =
+    "/opt/gable/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl Mount {
+    /// Where the instance sees it.
+    #[must_use]
+    pub fn target(&self) -> &std::path::Path {
+        match self {
+            Self::Bind { target, .. } | Self::Overlay { target, .. } | Self::Scratch { target } => {
+                target
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The engine on this machine: real namespaces, real processes. What needs root says so and is
+//! passed over without it.
+
+#[cfg(test)]
+mod isolation;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod network;
+#[cfg(test)]
+mod plain;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod root;

@@ -1,0 +1,139 @@
+//! The command line: words to calls, replies to texts. One file for each command.
+
+mod args;
+mod blueprint;
+mod board;
+mod completions;
+mod connect;
+mod context;
+mod deploys;
+mod doctor;
+mod down;
+mod edge;
+mod env;
+mod env_file;
+mod exec;
+mod explain;
+mod interrupts;
+mod logs;
+mod paint;
+mod paths;
+mod plan;
+mod printer;
+mod psql;
+mod render;
+mod run;
+mod selector;
+mod server;
+mod settings;
+mod source;
+mod stage;
+mod status;
+mod stop;
+mod terminal;
+mod up;
+mod watch;
+
+#[cfg(test)]
+mod fixtures;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use wire::Problem;
+
+use args::{Cli, Command};
+use context::Context;
+use paths::{Paths, Surroundings};
+use printer::Printer;
+use stop::{Outcome, Stop, USAGE};
+
+/// The hidden command that holds instances.
+const SHIM: &str = "shim";
+
+/// Runs the command that the command line names.
+pub(crate) fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // It forks, so it comes before anything that could start a thread.
+    if arguments.get(1).is_some_and(|role| role == SHIM) {
+        let code = ::engine::shim_main(arguments.into_iter().skip(2));
+        return ExitCode::from(u8::try_from(code).unwrap_or(USAGE));
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody listens if it cannot be told.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    let printer = Printer::new(cli.global.color, cli.global.json);
+    match dispatch(cli, printer) {
+        Ok(code) => ExitCode::from(code),
+        Err(Stop { problem, exit }) => {
+            if let Some(problem) = problem {
+                tell(printer, &problem);
+            }
+            ExitCode::from(exit)
+        }
+    }
+}
+
+/// To people on stderr, and to programs on stdout as well.
+fn tell(printer: Printer, problem: &Problem) {
+    printer.say(&stop::render_problem(problem, printer.err()));
+    if printer.json {
+        // Nobody listens if it cannot be told.
+        let _ = printer.json(&serde_json::json!({ "ok": false, "problem": problem }));
+    }
+}
+
+fn dispatch(cli: Cli, printer: Printer) -> Outcome {
+    let paths = Paths::new(cli.global.state_dir.as_deref(), &Surroundings::here())
+        .map_err(|error| Stop::usage(format!("`--state-dir` cannot be used: {error}")))?;
+    match cli.command {
+        // These have runtimes of their own, or none.
+        Command::Server(args) => server::run(paths, &args),
+        Command::Edge(args) => edge::run(args),
+        Command::Blueprint(args) => blueprint::run(printer, &args),
+        Command::Completions(args) => completions::run(printer, &args),
+        Command::Explain(args) => explain::run(printer, &args),
+        command => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| {
+                    let problem = Problem::new("host-error", "the runtime cannot be started");
+                    Stop::failed(problem.detail(error.to_string()))
+                })?;
+            runtime.block_on(call(&Context { paths, printer }, command))
+        }
+    }
+}
+
+/// The commands that talk to the server.
+async fn call(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Up(args) => up::run(context, &args).await,
+        Command::Plan(args) => plan::run(context, &args).await,
+        Command::Status(args) => status::run(context, &args).await,
+        Command::Logs(args) => logs::run(context, &args).await,
+        Command::Exec(args) => exec::run(context, &args).await,
+        Command::Run(args) => run::run(context, &args).await,
+        Command::Restart(args) => deploys::restart(context, &args).await,
+        Command::Deploy(args) => deploys::deploy(context, &args).await,
+        Command::Rollback(args) => deploys::rollback(context, &args).await,
+        Command::Cancel(args) => deploys::cancel(context, &args).await,
+        Command::Env(args) => env::run(context, &args).await,
+        Command::Psql(args) => psql::run(context, &args).await,
+        Command::Down(args) => down::run(context, &args).await,
+        Command::Doctor => doctor::run(context).await,
+        Command::Server(_)
+        | Command::Edge(_)
+        | Command::Shim
+        | Command::Blueprint(_)
+        | Command::Completions(_)
+        | Command::Explain(_) => Err(Stop::usage("this command has no business with the server")),
+    }
+}

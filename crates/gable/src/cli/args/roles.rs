@@ -1,0 +1,63 @@
+//! The roles that Gable starts itself in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Directory of sockets and secrets, on a tmpfs [default: derived from the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+    /// Address of the public URLs; can be given several times [default: as it was last time, or
+    /// 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// A file of variables that every build and instance gets [default: as it was last time]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) operator_env: Option<PathBuf>,
+    /// How long new instances may take to become healthy, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, env = "GABLE_HEALTH_TIMEOUT")]
+    pub(crate) health_timeout: u64,
+    /// Run instances as plain processes even as root
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `info,edge=debug`
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "GABLE_LOG")]
+    pub(crate) log: String,
+    /// How log lines look
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Leave the terminal's session
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EdgeArgs {
+    /// Address of the public URLs; can be given several times
+    #[arg(long, value_name = "ADDRESS:PORT", required = true)]
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Path of the socket that route tables come through
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control_socket: PathBuf,
+    /// The file that the last route table is kept in
+    #[arg(long, value_name = "PATH")]
+    pub(crate) table: PathBuf,
+    /// Port of private DNS
+    #[arg(long, value_name = "PORT", default_value_t = 53)]
+    pub(crate) dns_port: u16,
+    /// What is logged
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "GABLE_LOG")]
+    pub(crate) log: String,
+}

@@ -1,0 +1,134 @@
+//! Commands about a Blueprint and its source.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::ListenArgs;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gable up                                  this folder, until Ctrl-C
+  gable up ~/code/shop --detach             in the background; stdout is `SERVICE URL` lines
+  gable up --set api.STRIPE_KEY=sk_test_1   a value that the file leaves open
+  gable up --env-file .env --yes            values from a file, and no questions
+  gable up --file deploy/render.yaml        another file
+  gable up --operator-env proxy.env         proxies, CA and mirrors for all builds and instances")]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Return when everything is live, and leave it running
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+    /// Ask nothing: leave missing values unset, and agree to what the plan says
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gable plan
+  gable plan ~/code/shop --strict
+  gable plan --json | jq '.changes[] | select(.action != \"keep\")'
+
+Exits with 1 when the file is refused.")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+/// What is to be run, and with which values.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SourceArgs {
+    /// A repository, a folder in it, or a Blueprint file
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+    /// The Blueprint, relative to PATH [default: render.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Read the file as Render does, without repairs
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Name of the project [default: from the file, or the folder]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
+    /// A value that the file leaves open; it is kept
+    #[arg(long, value_name = "[SERVICE.]KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// A file of such values
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// A file of variables that every build and instance gets
+    #[arg(long, value_name = "FILE")]
+    pub(crate) operator_env: Option<PathBuf>,
+    /// Only this service and what it needs; can be given several times
+    #[arg(long, value_name = "SERVICE")]
+    pub(crate) only: Vec<String>,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BlueprintArgs {
+    #[command(subcommand)]
+    pub(crate) command: BlueprintCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BlueprintCommand {
+    /// Check a file: every problem with line, column and what to do
+    Validate(ValidateArgs),
+    /// Write the repairs down; comments and layout stay
+    Fix(FixArgs),
+    /// Say how each field is treated here, and why
+    Explain(ExplainFieldArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gable blueprint validate
+  gable blueprint validate deploy/render.yaml --strict
+  gable blueprint validate - < render.yaml
+
+Exits with 0 when the file can be run as understood, 1 when it is refused, 2 when it cannot be read.")]
+pub(crate) struct ValidateArgs {
+    /// The file; - is stdin [default: render.yaml or render.yml]
+    pub(crate) file: Option<PathBuf>,
+    /// Render's verdict: no repairs
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gable blueprint fix               print the mended file
+  gable blueprint fix --diff        print what would change
+  gable blueprint fix --write       change the file")]
+pub(crate) struct FixArgs {
+    /// The file; - is stdin [default: render.yaml or render.yml]
+    pub(crate) file: Option<PathBuf>,
+    /// Print a unified diff in place of the file
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Change the file in place
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gable blueprint explain                       every field that there is
+  gable blueprint explain services.disk         those of disks
+  gable blueprint explain --file render.yaml    every field of a file, with its value")]
+pub(crate) struct ExplainFieldArgs {
+    /// Only fields with this in their path
+    pub(crate) field: Option<String>,
+    /// The fields of this file; - is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}

@@ -1,0 +1,318 @@
+//! The progress of deploys: one line for each service and database. Pure: events in, lines out.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use wire::{DatabaseState, DeployRef, DeployStatus, Event, Noun, Status};
+
+use super::paint::Paint;
+use super::render::{clip, elapsed, width};
+
+/// One line for each service and database that is on its way.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    rows: Vec<Row>,
+}
+
+/// The line of one of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    environment: String,
+    name: String,
+    /// The newest deploy that was seen; ids sort by age.
+    deploy: String,
+    phase: Phase,
+    /// What is going on, or what it waits for.
+    detail: String,
+    began_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
+/// How far something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Service(DeployStatus),
+    Database(DatabaseState),
+}
+
+impl Phase {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Service(DeployStatus::Created) => "waiting",
+            Self::Service(DeployStatus::Queued) => "queued",
+            Self::Service(DeployStatus::BuildInProgress) => "building",
+            Self::Service(DeployStatus::PreDeployInProgress) => "pre-deploy",
+            Self::Service(DeployStatus::UpdateInProgress)
+            | Self::Database(DatabaseState::Starting) => "starting",
+            Self::Service(DeployStatus::Live) => "live",
+            Self::Service(DeployStatus::Deactivated) => "replaced",
+            Self::Service(DeployStatus::Canceled) => "canceled",
+            Self::Service(DeployStatus::BuildFailed) => "build failed",
+            Self::Service(DeployStatus::PreDeployFailed) => "pre-deploy failed",
+            Self::Service(DeployStatus::UpdateFailed) => "deploy failed",
+            Self::Database(DatabaseState::Creating) => "creating",
+            Self::Database(DatabaseState::Available) => "available",
+            Self::Database(DatabaseState::Failed) => "failed",
+            Self::Database(DatabaseState::Stopped) => "stopped",
+        }
+    }
+
+    fn is_failure(self) -> bool {
+        match self {
+            Self::Service(status) => status.is_failure(),
+            Self::Database(state) => state == DatabaseState::Failed,
+        }
+    }
+
+    fn is_over(self) -> bool {
+        match self {
+            Self::Service(status) => status.is_over(),
+            Self::Database(state) => {
+                matches!(
+                    state,
+                    DatabaseState::Available | DatabaseState::Failed | DatabaseState::Stopped
+                )
+            }
+        }
+    }
+}
+
+/// How a row is shown.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    now: Timestamp,
+    columns: usize,
+    is_drawn: bool,
+    paint: Paint,
+}
+
+/// Columns of the phase.
+const PHASE_COLUMNS: usize = 10;
+/// Columns of the elapsed time.
+const TIME_COLUMNS: usize = 7;
+/// Columns that a name takes at most.
+const NAME_COLUMNS_MAX: usize = 28;
+
+impl Board {
+    /// Takes an event. Returns the row that it moved to another phase.
+    pub(crate) fn apply(&mut self, event: &Event) -> Option<usize> {
+        let phase = match (event.noun, event.status, event.database) {
+            (Noun::Service, Some(status), _) => Phase::Service(status),
+            (Noun::Database | Noun::KeyValue, _, Some(state)) => Phase::Database(state),
+            (Noun::Service, None, _) => {
+                if let Some(row) = self.find(&event.environment, &event.service) {
+                    row.detail.clone_from(&event.message);
+                }
+                return None;
+            }
+            _ => return None,
+        };
+        let deploy = event.deploy.as_deref().unwrap_or_default();
+        self.move_to(&event.environment, &event.service, deploy, phase, event.at)
+    }
+
+    /// Makes sure that there is a row, before anything happens to it.
+    pub(crate) fn expect(&mut self, deploy: &DeployRef, at: Timestamp) {
+        let phase = Phase::Service(DeployStatus::Created);
+        self.move_to(&deploy.environment, &deploy.service, &deploy.id, phase, at);
+    }
+
+    /// Takes what only a status says: what deploys wait for.
+    pub(crate) fn take_status(&mut self, status: &Status) {
+        for environment in status.projects.iter().flat_map(|project| &project.environments) {
+            for service in &environment.services {
+                let Some(row) = self.find(&environment.name, &service.name) else { continue };
+                let waiting = service.deploy.as_ref().and_then(|deploy| deploy.waiting.clone());
+                if !row.phase.is_over() {
+                    let detail = waiting.unwrap_or_default();
+                    // The phase says so already.
+                    let detail = detail.strip_prefix("waiting ").unwrap_or(&detail);
+                    detail.clone_into(&mut row.detail);
+                }
+            }
+        }
+    }
+
+    /// The rows.
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The text of a row that is written once.
+    pub(crate) fn step(&self, index: usize, now: Timestamp, paint: Paint) -> String {
+        self.text(index, Shape { now, columns: usize::MAX, is_drawn: false, paint })
+    }
+
+    /// The text of a row that is drawn again and again, and fits into a terminal's width.
+    pub(crate) fn line(
+        &self,
+        index: usize,
+        now: Timestamp,
+        columns: usize,
+        paint: Paint,
+    ) -> String {
+        self.text(index, Shape { now, columns, is_drawn: true, paint })
+    }
+
+    fn text(&self, index: usize, shape: Shape) -> String {
+        let row = &self.rows[index];
+        let is_many = self.rows.iter().any(|other| other.environment != row.environment);
+        let names = self.rows.iter().map(|row| row.label(is_many));
+        let name_columns = names.map(|name| width(&name)).max().unwrap_or(0).min(NAME_COLUMNS_MAX);
+        row.line(is_many, name_columns, shape)
+    }
+
+    fn find(&mut self, environment: &str, name: &str) -> Option<&mut Row> {
+        self.rows.iter_mut().find(|row| row.environment == environment && row.name == name)
+    }
+
+    fn move_to(
+        &mut self,
+        environment: &str,
+        name: &str,
+        deploy: &str,
+        phase: Phase,
+        at: Timestamp,
+    ) -> Option<usize> {
+        let position =
+            self.rows.iter().position(|row| row.environment == environment && row.name == name);
+        let Some(index) = position else {
+            self.rows.push(Row {
+                environment: environment.to_owned(),
+                name: name.to_owned(),
+                deploy: deploy.to_owned(),
+                phase,
+                detail: String::new(),
+                began_at: at,
+                ended_at: phase.is_over().then_some(at),
+            });
+            return Some(self.rows.len() - 1);
+        };
+        let row = &mut self.rows[index];
+        // What becomes of an older deploy is no news: it is replaced.
+        if row.phase == phase || deploy < row.deploy.as_str() {
+            return None;
+        }
+        deploy.clone_into(&mut row.deploy);
+        if row.phase.is_over() && !phase.is_over() {
+            row.began_at = at;
+        }
+        row.ended_at = phase.is_over().then_some(at);
+        row.phase = phase;
+        row.detail.clear();
+        Some(index)
+    }
+}
+
+impl Row {
+    fn label(&self, is_many: bool) -> String {
+        if is_many { format!("{}/{}", self.environment, self.name) } else { self.name.clone() }
+    }
+
+    /// How long it took, or has taken until now.
+    pub(crate) fn elapsed(&self, now: Timestamp) -> Duration {
+        let end = self.ended_at.unwrap_or(now);
+        Duration::try_from(end.duration_since(self.began_at)).unwrap_or_default()
+    }
+
+    fn line(&self, is_many: bool, names: usize, shape: Shape) -> String {
+        let Shape { now, columns, is_drawn, paint } = shape;
+        let busy = if is_drawn { spinner(self.elapsed(now)) } else { "•" };
+        let mark = match (self.phase.is_failure(), self.phase.is_over()) {
+            (true, _) => paint.bad("✗"),
+            (false, true) => paint.good("✓"),
+            (false, false) => paint.busy(busy),
+        };
+        let name = clip(&self.label(is_many), names);
+        let word = self.phase.word();
+        let coloured = match (self.phase.is_failure(), self.phase.is_over()) {
+            (true, _) => paint.bad(word),
+            (false, true) => paint.good(word),
+            (false, false) => word.to_owned(),
+        };
+        let time = elapsed(self.elapsed(now));
+        let pad = |text: &str, columns: usize| " ".repeat(columns.saturating_sub(width(text)));
+        let mut line = format!("{mark} {name}{}", pad(&name, names));
+        line.push_str(&format!("  {coloured}{}", pad(word, PHASE_COLUMNS)));
+        line.push_str(&format!(" {}{}", pad(&time, TIME_COLUMNS), paint.dim(&time)));
+        let rest = columns.saturating_sub(width(&line) + 3);
+        if !self.detail.is_empty() && rest > 8 {
+            line.push_str(&format!("  {}", paint.dim(&clip(&self.detail, rest))));
+        }
+        line
+    }
+}
+
+/// A mark that turns with time.
+fn spinner(elapsed: Duration) -> &'static str {
+    const MARKS: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+    const STEP_MS: u128 = 100;
+    MARKS[(elapsed.as_millis() / STEP_MS) as usize % MARKS.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::fixtures;
+
+    fn lines(board: &Board, now: &str) -> String {
+        let now = now.parse().unwrap();
+        let lines = (0..board.rows().len()).map(|index| board.line(index, now, 72, Paint::plain()));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn each_service_has_a_line_with_its_phase_and_time() {
+        let mut board = Board::default();
+        let moved: Vec<_> =
+            fixtures::events().iter().filter_map(|event| board.apply(event)).collect();
+        assert_eq!(moved, [0, 1, 2, 0, 2, 2, 1]);
+        insta::assert_snapshot!(lines(&board, "2026-11-21T10:01:10Z"), @r"
+        ✓ shop-db  available     1.5s
+        ✗ api      build failed     42s
+        ⠋ web      starting    1m 10s
+        ");
+    }
+
+    #[test]
+    fn what_a_deploy_waits_for_is_clipped_to_the_terminal() {
+        let mut board = Board::default();
+        let status = fixtures::two_projects();
+        let deploy = DeployRef {
+            id: "dep-1".to_owned(),
+            service: "worker".to_owned(),
+            environment: "production".to_owned(),
+            sequence: 1,
+        };
+        board.expect(&deploy, "2026-11-21T10:00:00Z".parse().unwrap());
+        board.take_status(&status);
+        insta::assert_snapshot!(lines(&board, "2026-11-21T10:00:01.25Z"), @r"⠹ worker  waiting       1.2s  the database shop-db is being created, w…");
+    }
+
+    #[test]
+    fn the_end_of_the_deploy_that_was_replaced_is_no_news() {
+        let mut board = Board::default();
+        let mut event = fixtures::events().remove(1);
+        event.deploy = Some("dep-2".to_owned());
+        assert_eq!(board.apply(&event), Some(0));
+        event.deploy = Some("dep-1".to_owned());
+        event.status = Some(DeployStatus::Deactivated);
+        assert_eq!(board.apply(&event), None);
+    }
+
+    #[test]
+    fn a_second_deploy_of_a_service_counts_its_own_time() {
+        let mut board = Board::default();
+        let mut event = fixtures::events().remove(1);
+        let mut at = |board: &mut Board, time: &str, status: DeployStatus| {
+            event.at = time.parse().unwrap();
+            event.status = Some(status);
+            board.apply(&event);
+        };
+        at(&mut board, "2026-11-21T10:00:00Z", DeployStatus::Created);
+        at(&mut board, "2026-11-21T10:00:05Z", DeployStatus::Live);
+        at(&mut board, "2026-11-21T11:00:00Z", DeployStatus::Created);
+        at(&mut board, "2026-11-21T11:00:02Z", DeployStatus::BuildFailed);
+        insta::assert_snapshot!(lines(&board, "2026-11-21T12:00:00Z"), @r"✗ api  build failed    2.0s");
+    }
+}

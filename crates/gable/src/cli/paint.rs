@@ -1,0 +1,76 @@
+//! Colours, or none. Every text is understood without them.
+
+use anstyle::{AnsiColor, Style};
+
+/// Colours text, if colours are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint {
+    is_on: bool,
+}
+
+impl Paint {
+    /// With colours or without.
+    pub(crate) fn new(is_on: bool) -> Self {
+        Self { is_on }
+    }
+
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self::new(false)
+    }
+
+    /// Whether there are colours.
+    pub(crate) fn is_on(self) -> bool {
+        self.is_on
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.style(Style::new().bold(), text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.style(Style::new().dimmed(), text)
+    }
+
+    pub(crate) fn good(self, text: &str) -> String {
+        self.style(AnsiColor::Green.on_default(), text)
+    }
+
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.style(AnsiColor::Red.on_default().bold(), text)
+    }
+
+    pub(crate) fn careful(self, text: &str) -> String {
+        self.style(AnsiColor::Yellow.on_default(), text)
+    }
+
+    pub(crate) fn busy(self, text: &str) -> String {
+        self.style(AnsiColor::Cyan.on_default(), text)
+    }
+
+    pub(crate) fn link(self, text: &str) -> String {
+        self.style(AnsiColor::Blue.on_default().underline(), text)
+    }
+
+    /// One of several colours that tell the lines of services apart.
+    pub(crate) fn nth(self, index: usize, text: &str) -> String {
+        const COLOURS: [AnsiColor; 6] = [
+            AnsiColor::Cyan,
+            AnsiColor::Magenta,
+            AnsiColor::Green,
+            AnsiColor::Yellow,
+            AnsiColor::Blue,
+            AnsiColor::BrightCyan,
+        ];
+        self.style(COLOURS[index % COLOURS.len()].on_default(), text)
+    }
+
+    fn style(self, style: Style, text: &str) -> String {
+        if self.is_on && !text.is_empty() {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+}

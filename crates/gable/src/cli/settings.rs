@@ -1,0 +1,102 @@
+//! What a server was told when it was started, for the next time: after a crash, whichever command
+//! starts it again, its URLs stay the same.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::args::ServerArgs;
+
+/// Where the edge listens when nobody ever said otherwise.
+const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
+
+/// Variables of the server's own environment that every build and instance needs as much as the
+/// server does: how to reach the network, and whom to trust there.
+const INHERITED: [&str; 19] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "PIP_INDEX_URL",
+    "UV_INDEX_URL",
+    "npm_config_registry",
+    "NPM_CONFIG_REGISTRY",
+];
+
+/// What a server was told.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Settings {
+    /// Where the edge listens.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// The file with the operator's variables.
+    pub(crate) operator_env: Option<PathBuf>,
+}
+
+impl Settings {
+    /// What the last server was told; nothing when there was none or it cannot be read.
+    pub(crate) fn remembered(state_dir: &Path) -> Self {
+        fs::read(path(state_dir))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// The same with what is said now.
+    pub(crate) fn with(mut self, args: &ServerArgs) -> Self {
+        if !args.listen.is_empty() {
+            self.listen.clone_from(&args.listen);
+        }
+        if self.listen.is_empty() {
+            self.listen.push(SocketAddr::from(DEFAULT_LISTEN));
+        }
+        if args.operator_env.is_some() {
+            self.operator_env.clone_from(&args.operator_env);
+        }
+        // A file that is gone is no reason not to start: what runs needs no build.
+        self.operator_env = self
+            .operator_env
+            .filter(|file| args.operator_env.as_ref() == Some(file) || file.exists());
+        self
+    }
+
+    /// Writes it down.
+    ///
+    /// # Errors
+    /// When the state directory cannot be written.
+    pub(crate) fn remember(self, state_dir: &Path) -> io::Result<Self> {
+        let path = path(state_dir);
+        let new = path.with_extension("json.new");
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec_pretty(&self)?)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)?;
+        Ok(self)
+    }
+}
+
+fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("server.json")
+}
+
+/// Variables of this process that builds and instances get too.
+pub(crate) fn inherited_env() -> Vec<(String, String)> {
+    INHERITED
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+        .collect()
+}

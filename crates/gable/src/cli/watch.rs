@@ -1,0 +1,325 @@
+//! Follows deploys until they are over, also over the death of the server.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval};
+use wire::{
+    Client, DatabaseState, DeployRef, DeployStatus, Event, EventQuery, LogQuery, Noun, Problem,
+    ProjectStatus, ServiceState, StatusQuery,
+};
+
+use super::connect::{self, Launch};
+use super::interrupts::Interrupts;
+use super::paint::Paint;
+use super::printer::Printer;
+use super::render::indent;
+use super::stage::Stage;
+use super::stop::{Stop, render_problem};
+
+/// How often the lines are drawn.
+const DRAW_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the status is asked: for what deploys wait for, and in case an event was missed.
+const STATUS_INTERVAL: Duration = Duration::from_millis(700);
+/// How often a server that went away is looked for, or started again.
+const RECOVERIES_MAX: usize = 5;
+/// Time between two of those.
+const RECOVERY_PAUSE: Duration = Duration::from_millis(400);
+/// Lines of a failing log that are shown.
+const LOG_TAIL_LINES: u32 = 15;
+
+/// What to follow.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// Shows it.
+    pub(crate) printer: Printer,
+    /// How to start the server again; `None` gives up when it goes away.
+    pub(crate) launch: Option<Launch>,
+    /// Name of the project.
+    pub(crate) project: String,
+    /// Events after this number matter.
+    pub(crate) since: u64,
+    /// What has to be over.
+    pub(crate) deploys: Vec<DeployRef>,
+}
+
+/// How following ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Everything is over, well or not.
+    Settled(Box<ProjectStatus>),
+    /// The person did not want to wait.
+    Interrupted,
+}
+
+/// Follows until every deploy is over and every database runs or has failed.
+///
+/// # Errors
+/// When the server goes away for good, or says what cannot be understood.
+pub(crate) async fn watch(
+    client: &mut Client,
+    watch: Watch,
+    interrupts: &mut Interrupts,
+) -> Result<Ended, Stop> {
+    let mut state = State::new(watch);
+    loop {
+        match state.follow(client, interrupts).await {
+            Ok(ended) => {
+                state.stage.clear();
+                return Ok(ended);
+            }
+            Err(error) if error.is_gone() => *client = state.recover(error).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+struct State {
+    watch: Watch,
+    stage: Stage,
+    pending: HashSet<String>,
+    /// Things whose failure was told.
+    told: HashSet<String>,
+}
+
+impl State {
+    fn new(watch: Watch) -> Self {
+        let mut stage = Stage::new(watch.printer);
+        let now = Timestamp::now();
+        for deploy in &watch.deploys {
+            stage.expect(deploy, now);
+        }
+        let pending = watch.deploys.iter().map(|deploy| deploy.id.clone()).collect();
+        Self { watch, stage, pending, told: HashSet::new() }
+    }
+
+    /// Follows as long as the server is there.
+    async fn follow(
+        &mut self,
+        client: &Client,
+        interrupts: &mut Interrupts,
+    ) -> Result<Ended, wire::Error> {
+        let query = EventQuery {
+            since: Some(self.watch.since),
+            follow: true,
+            project: Some(self.watch.project.clone()),
+        };
+        let mut events = client.events(&query).await?;
+        if let Some(status) = self.look(client).await? {
+            return Ok(Ended::Settled(status));
+        }
+        let mut draw = interval(DRAW_INTERVAL);
+        let mut look = interval(STATUS_INTERVAL);
+        draw.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            let is_time = tokio::select! {
+                () = interrupts.next() => return Ok(Ended::Interrupted),
+                event = events.next() => match event? {
+                    Some(event) => self.take(client, &event).await?,
+                    // The server ends this stream only when it ends itself.
+                    None => {
+                        tokio::time::sleep(RECOVERY_PAUSE).await;
+                        events = client.events(&EventQuery { since: Some(self.watch.since), ..query.clone() }).await?;
+                        false
+                    }
+                },
+                _ = draw.tick() => {
+                    self.stage.draw();
+                    false
+                }
+                _ = look.tick() => true,
+            };
+            if is_time && let Some(status) = self.look(client).await? {
+                return Ok(Ended::Settled(status));
+            }
+        }
+    }
+
+    /// Takes an event. Returns whether everything may be over.
+    async fn take(&mut self, client: &Client, event: &Event) -> Result<bool, wire::Error> {
+        self.watch.since = self.watch.since.max(event.sequence);
+        self.stage.event(event);
+        let is_over = event.status.is_some_and(DeployStatus::is_over);
+        let was_pending =
+            event.deploy.as_ref().is_some_and(|id| is_over && self.pending.remove(id));
+        if event.status.is_some_and(DeployStatus::is_failure) {
+            let is_build = event.status == Some(DeployStatus::BuildFailed);
+            self.tell_failure(
+                client,
+                &event.service,
+                event.deploy.as_deref(),
+                is_build,
+                event.problem.as_ref(),
+            )
+            .await?;
+        } else if event.database == Some(DatabaseState::Failed) {
+            self.tell_failure(client, &event.service, None, false, event.problem.as_ref()).await?;
+        }
+        let is_database = matches!(event.noun, Noun::Database | Noun::KeyValue);
+        Ok(self.pending.is_empty() && (was_pending || is_database))
+    }
+
+    /// Looks at the status. Returns it when everything is over.
+    async fn look(&mut self, client: &Client) -> Result<Option<Box<ProjectStatus>>, wire::Error> {
+        let query = StatusQuery { project: Some(self.watch.project.clone()) };
+        let status = client.status(&query).await?;
+        self.stage.status(&status);
+        let Some(project) = status.projects.into_iter().find(|one| one.name == self.watch.project)
+        else {
+            return Ok(None);
+        };
+        let mut failures = Vec::new();
+        for service in project.environments.iter().flat_map(|environment| &environment.services) {
+            let Some(deploy) = &service.deploy else { continue };
+            // A deploy that is not the newest any more was replaced, and is over as well.
+            let is_old = |id: &String| id.as_str() < deploy.id.as_str();
+            let names: Vec<_> =
+                self.watch.deploys.iter().filter(|one| one.service == service.name).collect();
+            self.pending.retain(|id| !(names.iter().any(|one| one.id == *id) && is_old(id)));
+            if deploy.status.is_over()
+                && self.pending.remove(&deploy.id)
+                && deploy.status.is_failure()
+            {
+                failures.push((service.name.clone(), deploy.clone()));
+            }
+        }
+        for (name, deploy) in failures {
+            let is_build = deploy.status == DeployStatus::BuildFailed;
+            self.tell_failure(client, &name, Some(&deploy.id), is_build, deploy.failure.as_ref())
+                .await?;
+        }
+        let is_over = self.pending.is_empty() && databases_settled(&project);
+        Ok(is_over.then(|| Box::new(project)))
+    }
+
+    /// Shows the end of the log and the diagnosis, once.
+    async fn tell_failure(
+        &mut self,
+        client: &Client,
+        name: &str,
+        deploy: Option<&str>,
+        is_build: bool,
+        problem: Option<&Problem>,
+    ) -> Result<(), wire::Error> {
+        if !self.told.insert(deploy.unwrap_or(name).to_owned()) {
+            return Ok(());
+        }
+        let log = match deploy {
+            Some(deploy) => log_tail(client, deploy, is_build).await?,
+            None => Vec::new(),
+        };
+        self.stage.say(&failure(name, &log, problem, self.watch.printer.err()));
+        Ok(())
+    }
+
+    /// Finds the server again, or starts it.
+    async fn recover(&mut self, error: wire::Error) -> Result<Client, Stop> {
+        let Some(launch) = &self.watch.launch else { return Err(error.into()) };
+        self.stage.say(&self.watch.printer.err().dim("the server went away; looking for it …"));
+        let connected = recover(launch).await?;
+        Ok(connected)
+    }
+}
+
+/// Finds the server again, or starts it.
+///
+/// # Errors
+/// When it does not come back.
+pub(crate) async fn recover(launch: &Launch) -> Result<Client, Stop> {
+    let mut attempt = 0;
+    loop {
+        tokio::time::sleep(RECOVERY_PAUSE).await;
+        attempt += 1;
+        match connect::ensure(launch).await {
+            Ok(connected) => return Ok(connected.client),
+            Err(stop) if attempt == RECOVERIES_MAX => return Err(stop),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn log_tail(
+    client: &Client,
+    deploy: &str,
+    is_build: bool,
+) -> Result<Vec<String>, wire::Error> {
+    let query = LogQuery {
+        deploy: Some(deploy.to_owned()),
+        build: is_build,
+        tail: Some(LOG_TAIL_LINES),
+        ..LogQuery::default()
+    };
+    let mut lines = match client.logs(&query).await {
+        Ok(lines) => lines,
+        // It never wrote anything.
+        Err(wire::Error::Refused { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut log = Vec::new();
+    while let Some(line) = lines.next().await? {
+        log.push(line.text);
+    }
+    Ok(log)
+}
+
+/// The end of a log, and what is wrong.
+fn failure(name: &str, log: &[String], problem: Option<&Problem>, paint: Paint) -> String {
+    let mut text = format!("{} {}\n", paint.bad("✗"), paint.bold(name));
+    for line in log {
+        let line = anstream::adapter::strip_str(line).to_string();
+        text.push_str(&format!("  {} {}\n", paint.dim("│"), line.trim_end()));
+    }
+    if let Some(problem) = problem {
+        text.push_str(&indent(&render_problem(problem, paint), 2));
+    }
+    text.push('\n');
+    text
+}
+
+fn databases_settled(project: &ProjectStatus) -> bool {
+    project.environments.iter().flat_map(|environment| &environment.databases).all(|database| {
+        !matches!(database.state, DatabaseState::Creating | DatabaseState::Starting)
+    })
+}
+
+/// Names of services and databases that do not do what they should.
+pub(crate) fn broken(project: &ProjectStatus) -> Vec<String> {
+    let mut names = Vec::new();
+    for environment in &project.environments {
+        let services = environment.services.iter().filter(|service| {
+            matches!(
+                service.state,
+                // What this version cannot run was said in the plan: it has not failed.
+                ServiceState::Failed | ServiceState::Degraded | ServiceState::CrashLooping
+            )
+        });
+        names.extend(services.map(|service| service.name.clone()));
+        let databases =
+            environment.databases.iter().filter(|one| one.state == DatabaseState::Failed);
+        names.extend(databases.map(|database| database.name.clone()));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_shows_the_end_of_the_log_and_what_to_do() {
+        let log = ["added 12 packages".to_owned(), "\u{1b}[31mTS2345\u{1b}[0m: no".to_owned()];
+        let problem = Problem::new("type-check-failed", "api does not pass the type check")
+            .hint("run `npm run build` and mend the first error");
+        insta::assert_snapshot!(failure("api", &log, Some(&problem), Paint::plain()), @r"
+
+        ✗ api
+          │ added 12 packages
+          │ TS2345: no
+          error: api does not pass the type check [type-check-failed]
+
+          hint: run `npm run build` and mend the first error
+        ");
+    }
+}

@@ -1,0 +1,105 @@
+//! Running copies of releases, builds, jobs and databases.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{BuildId, DatabaseId, DeployId, InstanceId, KeyValueId, ServiceId};
+
+/// One thing that the engine runs, as the control plane remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its id, never used again.
+    pub id: InstanceId,
+    /// What it is for.
+    pub purpose: InstancePurpose,
+    /// Its place among the copies of one release: 0, 1, 2 …
+    pub ordinal: u32,
+    /// How often its place was filled before, since the deploy began.
+    pub restarts: u32,
+    /// When the control plane asked for it.
+    pub created_at: Timestamp,
+}
+
+/// What an instance is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstancePurpose {
+    /// Runs a service's start command for a deploy.
+    Service {
+        /// The service.
+        service_id: ServiceId,
+        /// The deploy whose release it runs.
+        deploy_id: DeployId,
+    },
+    /// Runs build commands.
+    Build(BuildId),
+    /// Runs the pre-deploy command of a deploy.
+    PreDeploy(DeployId),
+    /// Runs the initial deploy hook of a deploy.
+    InitialDeployHook(DeployId),
+    /// Runs a cron service once.
+    CronRun(ServiceId),
+    /// Runs a command that a person asked for, with a service's release.
+    Job(ServiceId),
+    /// Runs PostgreSQL.
+    Database(DatabaseId),
+    /// Runs Valkey or Redis.
+    KeyValue(KeyValueId),
+}
+
+/// What the engine sees of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceState {
+    /// Asked for, not running yet.
+    Starting,
+    /// Its main process runs.
+    Running {
+        /// Address in its environment's private network.
+        address: IpAddr,
+        /// When it began.
+        started_at: Timestamp,
+    },
+    /// Its main process has ended.
+    Exited(Exit),
+}
+
+/// How a main process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code, when it ended by itself.
+    pub code: Option<i32>,
+    /// Signal, when one ended it.
+    pub signal: Option<i32>,
+    /// Whether the kernel ended it for want of memory.
+    pub out_of_memory: bool,
+    /// Whether a limit of Gable's ended it: time or output.
+    pub limit: Option<String>,
+    /// Why it never began, when it could not be started at all (command not found …).
+    pub start_error: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Exit {
+    /// Whether it ended by itself with code 0.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.code == Some(0)
+    }
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.start_error, &self.limit, self.out_of_memory, self.signal, self.code) {
+            (Some(error), ..) => write!(formatter, "could not start: {error}"),
+            (_, Some(limit), ..) => write!(formatter, "was ended: {limit}"),
+            (_, _, true, ..) => write!(formatter, "ran out of memory"),
+            (_, _, _, Some(signal), _) => write!(formatter, "was ended by signal {signal}"),
+            (_, _, _, _, Some(code)) => write!(formatter, "exited with code {code}"),
+            _ => write!(formatter, "ended"),
+        }
+    }
+}

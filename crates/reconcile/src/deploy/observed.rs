@@ -1,0 +1,199 @@
+//! What the planner is told: what is asked, and what is seen.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{
+    ArtifactId, Deploy, DeployId, Exit, InstanceId, InstanceState, Problem, Release, Target,
+};
+
+/// What is asked of one service.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// The service's name, for sentences.
+    pub name: String,
+    /// Whether a person has stopped its environment.
+    pub is_stopped: bool,
+    /// The deploy whose release serves.
+    pub live: Option<LiveDeploy>,
+    /// The deploy under way: the oldest that has begun, else the newest that waits.
+    pub next: Option<NextDeploy>,
+    /// Deploys that a newer one has overtaken while they waited.
+    pub overtaken: Vec<DeployId>,
+    /// How old and new instances follow each other.
+    pub rollout: RolloutMode,
+    /// How long to wait for what.
+    pub timeouts: Timeouts,
+}
+
+/// The deploy whose release serves.
+#[derive(Debug, Clone)]
+pub struct LiveDeploy {
+    /// The deploy.
+    pub deploy: Deploy,
+    /// Its release.
+    pub release: Release,
+    /// Whether its `initialDeployHook` still has to run.
+    pub owes_initial_hook: bool,
+}
+
+/// The deploy under way.
+#[derive(Debug, Clone)]
+pub struct NextDeploy {
+    /// The deploy.
+    pub deploy: Deploy,
+    /// Its release.
+    pub release: Release,
+}
+
+/// How old and new instances follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RolloutMode {
+    /// The new ones start beside the old ones.
+    SideBySide,
+    /// The old one stops before the new one starts, because only one may have the disk or the
+    /// port; the edge holds requests meanwhile.
+    StopFirst,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// A pre-deploy command, from its start (Render: 30 minutes).
+    pub pre_deploy: Duration,
+    /// Until every new instance is healthy (Render: 15 minutes).
+    pub health: Duration,
+    /// A worker that has run this long has started.
+    pub settle: Duration,
+    /// How long an old instance stays after the switch for those on the private network who
+    /// still hold its address.
+    pub linger: Duration,
+    /// A live instance that fails its health check this long gets no more requests (Render: 15 s).
+    pub unhealthy_unroute: Duration,
+    /// A live instance that fails its health check this long is restarted (Render: 60 s).
+    pub unhealthy_restart: Duration,
+}
+
+impl Timeouts {
+    /// The defaults: Render's, and short ones where the machine is one's own.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            pre_deploy: Duration::from_secs(30 * 60),
+            health: Duration::from_secs(15 * 60),
+            settle: Duration::from_secs(1),
+            linger: Duration::from_secs(3),
+            unhealthy_unroute: Duration::from_secs(15),
+            unhealthy_restart: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What is seen of one service.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// Databases and Key Value instances of its environment that are not ready.
+    pub data_stores: Vec<(String, DataStoreState)>,
+    /// What `next` would run.
+    pub artifact: ArtifactState,
+    /// The pre-deploy command of `next`.
+    pub pre_deploy: JobState,
+    /// The initial deploy hook of `live`.
+    pub initial_hook: JobState,
+    /// Every instance of the service, of whatever deploy.
+    pub instances: Vec<SeenInstance>,
+    /// The route that the edge has last been given.
+    pub route: Option<RouteState>,
+}
+
+/// A data store that is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataStoreState {
+    /// It will be.
+    Starting,
+    /// It cannot be.
+    Failed(Problem),
+}
+
+/// Whether there is something to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArtifactState {
+    /// Nothing has to be built.
+    NotNeeded,
+    /// It is there.
+    Present(ArtifactId),
+    /// It is not there, and nobody builds it.
+    Absent,
+    /// It is being built.
+    Building,
+    /// Its build failed.
+    Failed(Problem),
+}
+
+/// A command that runs once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// It was not started.
+    NotStarted,
+    /// It runs.
+    Running(InstanceId),
+    /// It has ended.
+    Exited(InstanceId, Exit),
+}
+
+/// One instance of the service.
+#[derive(Debug, Clone)]
+pub struct SeenInstance {
+    /// Its id.
+    pub id: InstanceId,
+    /// Whose release it runs.
+    pub deploy_id: DeployId,
+    /// Its place among the copies.
+    pub ordinal: u32,
+    /// How often its place was filled before.
+    pub restarts: u32,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// What the engine sees.
+    pub state: InstanceState,
+    /// What the probes see.
+    pub health: Health,
+    /// Whether it was told to stop.
+    pub is_stopping: bool,
+    /// Requests that it is answering, as the edge counts them; `None` when the edge does not
+    /// know it any more.
+    pub in_flight: Option<u64>,
+}
+
+/// What the probes see of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// Not probed yet.
+    Unknown,
+    /// The last probe was good; `target` is where it answered.
+    Healthy {
+        /// Where it answers; `None` for services without a port.
+        target: Option<Target>,
+    },
+    /// It was good once and fails since then.
+    Failing {
+        /// Time of the first bad probe in a row.
+        since: Timestamp,
+        /// Where it answered.
+        target: Option<Target>,
+    },
+}
+
+/// What answers for a service.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouteState {
+    /// Instances.
+    Targets(Vec<Target>),
+    /// Files of an artifact.
+    Static(ArtifactId),
+    /// Nothing for the moment: requests wait.
+    Hold,
+    /// Nothing, with a sentence that says why.
+    Unavailable(String),
+}

@@ -1,0 +1,208 @@
+//! The rollout: new instances, healthy, then the switch.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{DeployEvent, Exit, InstanceId, InstanceState, ServiceKind};
+
+use super::observed::{
+    ArtifactState, Desired, Health, NextDeploy, Observed, RolloutMode, RouteState, SeenInstance,
+};
+use super::plan::{Action, Because, Plan, Waiting, after};
+use super::supervise::back_off;
+
+/// A new instance that ended this often before it was healthy will not become so.
+const EXITS_BEFORE_GIVING_UP: u32 = 5;
+
+/// An instance that has run for less than this has not shown yet what it does.
+const TELLING_AGE: Duration = Duration::from_secs(10);
+
+/// The codes with which a shell says that there is nothing to run: not executable, not found.
+const NOTHING_TO_RUN: [i32; 2] = [126, 127];
+
+pub(super) fn update(
+    next: &NextDeploy,
+    desired: &Desired,
+    observed: &Observed,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let service = &next.release.service;
+    match service.kind {
+        ServiceKind::Static => {
+            let route = match &observed.artifact {
+                ArtifactState::Present(id) => Some(RouteState::Static(id.clone())),
+                _ => None,
+            };
+            switch(next, desired, route, plan);
+        }
+        ServiceKind::Cron => switch(next, desired, None, plan),
+        ServiceKind::Web | ServiceKind::Private | ServiceKind::Worker => {
+            if desired.rollout == RolloutMode::StopFirst && !make_room(next, observed, plan) {
+                return;
+            }
+            roll_out(next, desired, observed, now, plan);
+        }
+    }
+}
+
+fn switch(next: &NextDeploy, desired: &Desired, route: Option<RouteState>, plan: &mut Plan) {
+    plan.act(Action::Switch {
+        deploy_id: next.deploy.id.clone(),
+        from: desired.live.as_ref().map(|live| live.deploy.id.clone()),
+        route,
+    });
+}
+
+/// Whether every older instance is gone; asks for it otherwise. Requests wait from before the
+/// first one is told to stop.
+fn make_room(next: &NextDeploy, observed: &Observed, plan: &mut Plan) -> bool {
+    let older: Vec<&SeenInstance> = observed
+        .instances
+        .iter()
+        .filter(|instance| instance.deploy_id != next.deploy.id)
+        .filter(|instance| !matches!(instance.state, InstanceState::Exited(_)))
+        .collect();
+    if older.is_empty() {
+        return true;
+    }
+    plan.waiting = Some(Waiting::OldInstance);
+    if next.release.service.has_port() && observed.route != Some(RouteState::Hold) {
+        plan.act(Action::Route(RouteState::Hold));
+    }
+    for instance in older {
+        // What it is answering still gets its answer: TERM comes when the edge counts none, and
+        // its own grace covers the rest.
+        if !instance.is_stopping {
+            plan.act(Action::StopInstance(instance.id.clone()));
+        }
+    }
+    false
+}
+
+fn roll_out(
+    next: &NextDeploy,
+    desired: &Desired,
+    observed: &Observed,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let wanted = next.release.service.instances.max(1);
+    let mut healthy = Vec::new();
+    for ordinal in 0..wanted {
+        match newest(next, observed, ordinal) {
+            None => plan.act(Action::StartInstance {
+                deploy_id: next.deploy.id.clone(),
+                ordinal,
+                restarts: 0,
+            }),
+            Some(instance) => match &instance.state {
+                InstanceState::Exited(_) => {
+                    if !start_again(next, desired, instance, now, plan) {
+                        return;
+                    }
+                }
+                InstanceState::Starting | InstanceState::Running { .. } => {
+                    if let Health::Healthy { target } = &instance.health {
+                        healthy.push(target.clone());
+                    } else if !in_time(next, desired, observed, instance, now, plan) {
+                        return;
+                    }
+                }
+            },
+        }
+    }
+    if healthy.len() == wanted as usize {
+        let targets: Vec<_> = healthy.into_iter().flatten().collect();
+        let route = next.release.service.has_port().then_some(RouteState::Targets(targets));
+        switch(next, desired, route, plan);
+    } else if plan.waiting.is_none() {
+        plan.waiting = Some(Waiting::Health { healthy: healthy.len(), of: wanted as usize });
+    }
+}
+
+fn newest<'a>(next: &NextDeploy, observed: &'a Observed, ordinal: u32) -> Option<&'a SeenInstance> {
+    observed
+        .instances
+        .iter()
+        .filter(|instance| instance.deploy_id == next.deploy.id && instance.ordinal == ordinal)
+        .filter(|instance| !instance.is_stopping)
+        .max_by_key(|instance| instance.restarts)
+}
+
+/// A new instance that ended is started again, some times: what it needs may come up beside it.
+/// Returns whether the deploy goes on.
+fn start_again(
+    next: &NextDeploy,
+    desired: &Desired,
+    instance: &SeenInstance,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> bool {
+    let InstanceState::Exited(exit) = &instance.state else { return true };
+    let due = after(exit.at, back_off(instance.restarts));
+    let deadline = after(next.deploy.status_since, desired.timeouts.health);
+    let is_hopeless =
+        exit.start_error.is_some() || exit.code.is_some_and(|code| NOTHING_TO_RUN.contains(&code));
+    if is_hopeless || instance.restarts + 1 >= EXITS_BEFORE_GIVING_UP || due >= deadline {
+        plan.act(Action::Fail(
+            next.deploy.id.clone(),
+            DeployEvent::UpdateFailed,
+            Because::InstanceExited {
+                id: instance.id.clone(),
+                exit: exit.clone(),
+                restarts: instance.restarts,
+            },
+        ));
+        return false;
+    }
+    if now < due {
+        plan.waiting = Some(Waiting::BackOff(due));
+        plan.wake_by(due);
+    } else {
+        plan.act(Action::StartInstance {
+            deploy_id: next.deploy.id.clone(),
+            ordinal: instance.ordinal,
+            restarts: instance.restarts + 1,
+        });
+    }
+    true
+}
+
+/// Whether there is time left for the instance to become healthy; gives the deploy up otherwise.
+fn in_time(
+    next: &NextDeploy,
+    desired: &Desired,
+    observed: &Observed,
+    instance: &SeenInstance,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> bool {
+    let deadline = after(next.deploy.status_since, desired.timeouts.health);
+    if now >= deadline {
+        // One that was started again a moment ago tells less than how its predecessor ended.
+        let is_young = now < after(instance.created_at, TELLING_AGE);
+        let because = match predecessor(observed, instance).filter(|_| is_young) {
+            Some((id, exit, restarts)) => Because::InstanceExited { id, exit, restarts },
+            None => Because::NotHealthy(instance.id.clone(), desired.timeouts.health),
+        };
+        plan.act(Action::Fail(next.deploy.id.clone(), DeployEvent::UpdateFailed, because));
+        return false;
+    }
+    plan.wake_by(deadline);
+    true
+}
+
+/// How the last instance in the same place ended, if one did.
+fn predecessor(observed: &Observed, instance: &SeenInstance) -> Option<(InstanceId, Exit, u32)> {
+    observed
+        .instances
+        .iter()
+        .filter(|other| other.deploy_id == instance.deploy_id && other.ordinal == instance.ordinal)
+        .filter(|other| other.restarts < instance.restarts)
+        .filter_map(|other| match &other.state {
+            InstanceState::Exited(exit) => Some((other.id.clone(), exit.clone(), other.restarts)),
+            _ => None,
+        })
+        .max_by_key(|(_, _, restarts)| *restarts)
+}

@@ -1,0 +1,12 @@
+//! From what is asked and what is seen to what to do next.
+//!
+//! Everything here is pure and synchronous: the time is an argument, nothing is remembered between
+//! two calls, nothing is retried inside. Code that acts lives in `control` and has no choices left.
+
+pub mod deploy;
+pub mod diagnosis;
+pub mod filter;
+pub mod port;
+pub mod route;
+pub mod service;
+pub mod wiring;

@@ -1,0 +1,208 @@
+use model::{DeployStatus, ServiceKind};
+use proptest::prelude::*;
+use reconcile::deploy::{DataStoreState, RolloutMode, RouteState};
+
+use crate::world::{Behaviour, WINDOW, World};
+
+const GOOD: Behaviour = Behaviour::HealthyAfter(300);
+
+#[test]
+fn a_first_deploy_goes_live_and_its_successor_takes_over() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    let first = world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    assert_eq!(world.status(&first), DeployStatus::Live, "{:#?}", world.log);
+    assert!(world.serves());
+    let second = world.deploy(ServiceKind::Web, GOOD);
+    world.run(10_000);
+    assert_eq!(world.status(&first), DeployStatus::Deactivated);
+    assert_eq!(world.status(&second), DeployStatus::Live);
+    assert_eq!(world.running(), 1, "the old instance was stopped: {:#?}", world.log);
+    assert!(world.serves());
+}
+
+#[test]
+fn a_failed_health_check_keeps_the_old_release() {
+    for bad in [Behaviour::NeverHealthy, Behaviour::ExitsAfter(100, 1), Behaviour::BuildFails] {
+        let mut world = World::new(RolloutMode::SideBySide);
+        let first = world.deploy(ServiceKind::Web, GOOD);
+        world.run(1_000);
+        let second = world.deploy(ServiceKind::Web, bad);
+        world.run(WINDOW.as_millis() as i64 + 5_000);
+        assert_eq!(world.status(&first), DeployStatus::Live, "{bad:?}");
+        assert!(world.status(&second).is_failed(), "{bad:?} {:?}", world.status(&second));
+        assert_eq!(world.running(), 1, "{bad:?}");
+        assert!(world.serves(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_command_that_is_not_found_fails_at_once() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    let deploy = world.deploy(ServiceKind::Web, Behaviour::ExitsAfter(0, 127));
+    world.run(500);
+    assert_eq!(world.status(&deploy), DeployStatus::UpdateFailed);
+}
+
+#[test]
+fn a_service_with_a_disk_never_runs_twice_and_comes_back_after_a_bad_deploy() {
+    let mut world = World::new(RolloutMode::StopFirst);
+    let first = world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    let second = world.deploy(ServiceKind::Web, Behaviour::ExitsAfter(100, 1));
+    for _ in 0..2_000 {
+        world.run(50);
+        assert!(world.running() <= 1, "{:#?}", world.log);
+    }
+    assert_eq!(world.status(&first), DeployStatus::Live);
+    assert!(world.status(&second).is_failed());
+    assert!(world.serves(), "{:#?}", world.log);
+}
+
+#[test]
+fn requests_are_held_while_a_disk_changes_hands() {
+    let mut world = World::new(RolloutMode::StopFirst);
+    world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    world.deploy(ServiceKind::Web, GOOD);
+    let mut held = false;
+    for _ in 0..100 {
+        world.run(50);
+        held |= world.route == Some(RouteState::Hold);
+        assert!(
+            matches!(world.route, Some(RouteState::Hold | RouteState::Targets(_))),
+            "{:?}",
+            world.route
+        );
+    }
+    assert!(held);
+    assert!(world.serves());
+}
+
+#[test]
+fn builds_wait_for_databases_and_fail_with_them() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.data_stores = vec![("db".to_owned(), DataStoreState::Starting)];
+    let deploy = world.deploy(ServiceKind::Web, GOOD);
+    let plan = world.pass();
+    assert_eq!(plan.waiting.map(|waiting| waiting.to_string()), Some("waiting for db".to_owned()));
+    let problem = model::Problem::new("database-not-ready", "db does not start");
+    world.data_stores = vec![("db".to_owned(), DataStoreState::Failed(problem))];
+    world.pass();
+    assert_eq!(world.status(&deploy), DeployStatus::BuildFailed);
+}
+
+#[test]
+fn only_the_newest_of_waiting_deploys_is_made() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    let first = world.deploy(ServiceKind::Web, GOOD);
+    world.pass();
+    let second = world.deploy(ServiceKind::Web, GOOD);
+    let third = world.deploy(ServiceKind::Web, GOOD);
+    world.run(20_000);
+    assert_eq!(world.status(&first), DeployStatus::Deactivated);
+    assert_eq!(world.status(&second), DeployStatus::Canceled);
+    assert_eq!(world.status(&third), DeployStatus::Live);
+}
+
+#[test]
+fn a_crash_of_the_live_instance_is_answered_with_hold_and_a_new_one() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    world.deploys[0].2 = Behaviour::ExitsAfter(0, 1);
+    world.run(100);
+    assert_eq!(world.route, Some(RouteState::Hold));
+    world.deploys[0].2 = GOOD;
+    world.run(5_000);
+    assert!(world.serves(), "{:#?}", world.log);
+}
+
+#[test]
+fn a_crash_loop_is_named() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    world.deploys[0].2 = Behaviour::ExitsAfter(0, 1);
+    world.run(60_000);
+    assert_eq!(world.route, Some(RouteState::Unavailable("web keeps crashing".to_owned())));
+}
+
+#[test]
+fn a_stopped_environment_runs_nothing_and_comes_back() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    world.desired_stopped = true;
+    world.run(1_000);
+    assert!(world.instances.is_empty(), "{:#?}", world.instances);
+    world.desired_stopped = false;
+    world.run(1_000);
+    assert!(world.serves());
+}
+
+fn behaviour() -> impl Strategy<Value = Behaviour> {
+    prop_oneof![
+        4 => (0i64..2_000).prop_map(Behaviour::HealthyAfter),
+        1 => Just(Behaviour::NeverHealthy),
+        1 => (0i64..500, 1i32..128).prop_map(|(after, code)| Behaviour::ExitsAfter(after, code)),
+        1 => Just(Behaviour::BuildFails),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    /// Once a good release is live, requests are always answered by a running instance, whatever
+    /// is deployed after it and however often the control plane is killed; and in the end nothing
+    /// is under way.
+    #[test]
+    fn a_live_service_never_stops_serving(
+        script in prop::collection::vec((behaviour(), 0i64..3_000, any::<bool>()), 1..8)
+    ) {
+        let mut world = World::new(RolloutMode::SideBySide);
+        world.deploy(ServiceKind::Web, GOOD);
+        world.run(1_000);
+        prop_assert!(world.serves());
+        for (behaviour, pause, killed) in script {
+            world.deploy(ServiceKind::Web, behaviour);
+            for _ in 0..pause / 50 {
+                world.run(50);
+                prop_assert!(world.serves(), "{:#?}", world.log);
+            }
+            if killed {
+                world.forget_probes();
+                world.pass();
+                prop_assert!(world.serves(), "{:#?}", world.log);
+            }
+        }
+        for _ in 0..8 {
+            world.run(WINDOW.as_millis() as i64 + 60_000);
+            prop_assert!(world.serves());
+        }
+        prop_assert!(world.deploys.iter().all(|(deploy, ..)| !deploy.status.is_in_progress()));
+        prop_assert_eq!(world.running(), 1, "{:#?}", world.log.iter().rev().take(30).collect::<Vec<_>>());
+    }
+
+    /// Where only one may run, only one ever does.
+    #[test]
+    fn a_disk_never_has_two_users(
+        script in prop::collection::vec((behaviour(), 0i64..3_000, any::<bool>()), 1..6)
+    ) {
+        let mut world = World::new(RolloutMode::StopFirst);
+        for (behaviour, pause, killed) in script {
+            world.deploy(ServiceKind::Web, behaviour);
+            for _ in 0..pause / 50 {
+                world.run(50);
+                prop_assert!(world.running() <= 1, "{:#?}", world.log);
+            }
+            if killed {
+                world.forget_probes();
+            }
+        }
+        for _ in 0..200 {
+            world.run(1_000);
+            prop_assert!(world.running() <= 1, "{:#?}", world.log);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the planner at its boundary: a simulated world acts on its plans.
+
+mod deploys;
+mod world;
