@@ -31,6 +31,7 @@ mod sizes;
 mod source;
 mod template;
 mod tree;
+mod words;
 
 pub use blueprint::{
     Blueprint, DatabaseSettings, IpRule, KeyValueSettings, Maintenance, Noun, PreviewGeneration,

@@ -203,6 +203,7 @@ fn definition(name: &str) -> Service {
         routes: Vec::new(),
         docker: None,
         image: None,
+        container: model::Container::default(),
         build_filter: None,
         auto_deploy: model::service::AutoDeploy::Commit,
     }

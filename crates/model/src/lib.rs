@@ -4,6 +4,7 @@
 //! HTTP or YAML. Other crates depend on this one; it depends on none of them.
 
 pub mod artifact;
+pub mod container;
 pub mod database;
 pub mod deploy;
 pub mod env_var;
@@ -17,6 +18,10 @@ pub mod route;
 pub mod service;
 
 pub use artifact::{Artifact, Build, BuildStatus, Commit};
+pub use container::{
+    Container, ContainerFile, Dependency, DependencyCondition, FileSource, HealthCheck,
+    PortProtocol, PublishedPort, RestartPolicy, Ulimit, Volume, VolumeSource,
+};
 pub use database::{Database, DatabaseProperty, KeyValue, MaxmemoryPolicy, PersistenceMode};
 pub use deploy::{Deploy, DeployEvent, DeployStatus, DeployTrigger, Proof};
 pub use env_var::{
@@ -33,4 +38,7 @@ pub use instance_type::InstanceType;
 pub use problem::Problem;
 pub use release::{Release, Revision};
 pub use route::{Backend, Generation, Route, RouteTable, StaticSite, Target};
-pub use service::{Disk, HeaderRule, RouteRule, RouteRuleKind, Runtime, Service, ServiceKind};
+pub use service::{
+    AutoDeploy, Disk, Docker, HeaderRule, Image, RouteRule, RouteRuleKind, Runtime, Service,
+    ServiceKind,
+};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::Container;
 use crate::env_var::EnvVar;
 use crate::instance_type::InstanceType;
 
@@ -58,6 +59,9 @@ pub struct Service {
     pub docker: Option<Docker>,
     /// Its image; `runtime: image` only.
     pub image: Option<Image>,
+    /// How its container runs, where that is not what its image says.
+    #[serde(default)]
+    pub container: Container,
     /// Globs of paths whose change triggers a deploy.
     pub build_filter: Option<BuildFilter>,
     /// Whether pushes deploy by themselves.
@@ -194,8 +198,22 @@ pub struct Docker {
     pub dockerfile_path: String,
     /// Build context, relative to `root_dir`.
     pub context: String,
-    /// Shell text that replaces the image's command.
-    pub command: Option<String>,
+    /// Text of the Dockerfile where the file holds it itself; the path is then not looked at.
+    #[serde(default)]
+    pub dockerfile_inline: Option<String>,
+    /// The stage to build; the last one where `None`.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Build arguments by name, in file order, besides the service's own variables. `None` takes
+    /// the value of the variable of that name.
+    #[serde(default)]
+    pub args: Vec<(String, Option<String>)>,
+    /// Whether the service's variables are build arguments as well, as on Render.
+    #[serde(default)]
+    pub are_variables_args: bool,
+    /// More build contexts: name, and a path relative to the project or an image.
+    #[serde(default)]
+    pub more_contexts: Vec<(String, String)>,
     /// Name of the credential for private base images.
     pub registry_credential: Option<String>,
 }
@@ -205,6 +223,9 @@ pub struct Docker {
 pub struct Image {
     /// Reference, such as `docker.io/library/nginx:1.27`.
     pub url: String,
+    /// Platform such as `linux/amd64`; this machine's where `None`.
+    #[serde(default)]
+    pub platform: Option<String>,
     /// Name of the credential to pull it with.
     pub registry_credential: Option<String>,
 }

@@ -7,6 +7,7 @@ use crate::blueprint::{Noun, Scaling, ServicePreviews, ServiceSettings};
 use crate::catalog::Place;
 use crate::code::Code;
 use crate::sizes::Family;
+use crate::words;
 
 use super::env::{DraftVar, Owner};
 use super::fields::Fields;
@@ -103,6 +104,7 @@ impl Checker<'_> {
             routes: self.routes(fields),
             docker: None,
             image: None,
+            container: model::Container::default(),
             build_filter: self.build_filter(fields),
             auto_deploy: self.auto_deploy(fields),
         };
@@ -173,11 +175,18 @@ impl Checker<'_> {
             service.docker = Some(Docker {
                 dockerfile_path: if path.is_empty() { "Dockerfile".to_owned() } else { path },
                 context: if context.is_empty() { ".".to_owned() } else { context },
-                command: command.clone(),
+                dockerfile_inline: None,
+                target: None,
+                args: Vec::new(),
+                are_variables_args: true,
+                more_contexts: Vec::new(),
                 registry_credential: credential,
             });
+            service.container.command = command.as_deref().map(words::of_command);
         } else if service.runtime == Runtime::Image {
-            service.start_command = command.clone().or(service.start_command.take());
+            let command = command.as_deref().or(service.start_command.as_deref());
+            service.container.command = command.map(words::of_command);
+            service.start_command = None;
             if image.is_none() {
                 let message =
                     format!("service `{}` has `runtime: image` and names no image", service.name);
@@ -221,12 +230,16 @@ impl Checker<'_> {
             self.add(Code::WrongScalar, slot.node.bytes.clone(), &slot.path, message)
                 .hint("write the address behind `url:`")
                 .patch(patch);
-            return Some(Image { url: scalar.text.clone(), registry_credential: None });
+            return Some(Image {
+                url: scalar.text.clone(),
+                platform: None,
+                registry_credential: None,
+            });
         }
         let inner = self.fields(slot.node, &slot.path, Place::Image)?;
         let url = self.command(&inner, "url");
         let registry_credential = self.registry_credential(&inner, "creds");
-        url.map(|url| Image { url, registry_credential })
+        url.map(|url| Image { url, platform: None, registry_credential })
     }
 
     fn registry_credential(&mut self, fields: &Fields<'_>, name: &str) -> Option<String> {

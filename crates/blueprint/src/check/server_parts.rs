@@ -309,7 +309,7 @@ impl Checker<'_> {
                 .hint("write `startCommand:` with the command that keeps it running");
         }
         if service.runtime == Runtime::Docker
-            && service.docker.as_ref().is_some_and(|docker| docker.command.is_none())
+            && service.container.command.is_none()
             && let Some(slot) = fields.get("startCommand")
         {
             let message =

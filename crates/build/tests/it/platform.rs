@@ -316,6 +316,7 @@ pub(crate) fn service(runtime: Runtime, build_command: &str) -> Service {
         routes: Vec::new(),
         docker: None,
         image: None,
+        container: model::Container::default(),
         build_filter: None,
         auto_deploy: AutoDeploy::Commit,
     }

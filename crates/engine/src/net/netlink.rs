@@ -78,7 +78,11 @@ impl Netlink {
     }
 
     /// Makes a pair of virtual cables: one end here on a bridge, the other, `eth0`, in `namespace`.
+    ///
+    /// A pair of the same name is that of an earlier start of the same instance. The kernel takes
+    /// a namespace apart some time after its last process has ended, so it may still be there.
     pub(crate) fn add_pair(&self, link: &Link, bridge: u32, namespace: &File) -> io::Result<()> {
+        self.remove(&link.host_end)?;
         let mut peer = LinkMessage::default();
         peer.attributes = vec![
             LinkAttribute::IfName(INSIDE.to_owned()),
@@ -190,4 +194,47 @@ pub(crate) const LOOPBACK_INDEX: u32 = 1;
 fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
     let [a, b, c, d] = address.octets();
     vec![0x0a, 0x4d, a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    #[test]
+    fn a_pair_replaces_the_one_an_earlier_start_left() {
+        if !nix::unistd::geteuid().is_root() {
+            println!("skipped: needs root");
+            return;
+        }
+        let gateway = Ipv4Addr::new(10, 1, 2, 1);
+        let link = Link {
+            bridge: "gable-test".to_owned(),
+            host_end: "gv-test".to_owned(),
+            address: Ipv4Addr::new(10, 1, 2, 3),
+            prefix_length: 24,
+            gateway,
+            mtu: 1500,
+        };
+        // A namespace belongs to a thread: what the thread makes ends with it.
+        let host = || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let outside = Netlink::open().unwrap();
+            let bridge = outside.ensure_bridge(&link.bridge, link.mtu, gateway).unwrap();
+            let namespace = || {
+                unshare(CloneFlags::CLONE_NEWNET).unwrap();
+                File::open("/proc/thread-self/ns/net").unwrap()
+            };
+            let (first, second) = (namespace(), namespace());
+            outside.add_pair(&link, bridge, &first).unwrap();
+            let before = outside.index(&link.host_end).unwrap();
+            outside.add_pair(&link, bridge, &second).unwrap();
+            assert!(before.is_some());
+            assert_ne!(outside.index(&link.host_end).unwrap(), before);
+        };
+        thread::scope(|scope| scope.spawn(host).join()).unwrap();
+    }
 }

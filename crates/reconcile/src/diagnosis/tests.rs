@@ -124,6 +124,7 @@ fn service() -> Service {
         routes: Vec::new(),
         docker: None,
         image: None,
+        container: model::Container::default(),
         build_filter: None,
         auto_deploy: AutoDeploy::Commit,
     }

@@ -70,6 +70,7 @@ pub(crate) fn service(kind: ServiceKind) -> Service {
         routes: Vec::new(),
         docker: None,
         image: None,
+        container: model::Container::default(),
         build_filter: None,
         auto_deploy: model::service::AutoDeploy::Commit,
     }

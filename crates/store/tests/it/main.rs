@@ -56,6 +56,7 @@ fn service(name: &str, kind: ServiceKind) -> Service {
         routes: Vec::new(),
         docker: None,
         image: None,
+        container: model::Container::default(),
         build_filter: None,
         auto_deploy: model::service::AutoDeploy::Commit,
     }

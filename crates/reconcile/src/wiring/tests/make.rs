@@ -40,6 +40,7 @@ pub(super) fn service(name: &str, kind: ServiceKind, env: Vec<EnvVar>) -> Servic
             routes: Vec::new(),
             docker: None,
             image: None,
+            container: model::Container::default(),
             build_filter: None,
             auto_deploy: AutoDeploy::Commit,
         },
