@@ -10,6 +10,14 @@ use crate::postgres::PostgresRequest;
 /// How many of the decisive lines are shown.
 const LINES: usize = 4;
 
+/// What a server says to those who come too early or too late.
+const WAIT: [&str; 4] = [
+    "the database system is starting up",
+    "the database system is not yet accepting connections",
+    "the database system is shutting down",
+    "the database system is in recovery mode",
+];
+
 /// Whether the server runs and asks for patience.
 pub(super) fn is_starting(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
@@ -63,7 +71,11 @@ pub(super) fn not_starting(config: &Config, request: &PostgresRequest<'_>, how: 
 
 /// The last lines that say FATAL or PANIC, else the last that say anything.
 fn decisive(lines: &[String]) -> String {
-    let fatal = |line: &&String| line.contains("FATAL:") || line.contains("PANIC:");
+    // Whoever connects meanwhile is told to wait, Gable's own probe too: that is no reason.
+    let fatal = |line: &&String| {
+        let is_fatal = line.contains("FATAL:") || line.contains("PANIC:");
+        is_fatal && !WAIT.iter().any(|words| line.contains(words))
+    };
     // The line is followed by what it rests on.
     let mut chosen: Vec<&str> = Vec::new();
     if let Some(last) = lines.iter().rposition(|line| fatal(&line)) {
@@ -112,6 +124,18 @@ mod tests {
         ]
         .map(str::to_owned);
         assert_eq!(decisive(&lines), lines[1..3].join("\n"));
+    }
+
+    #[test]
+    fn who_came_too_early_is_not_the_reason() {
+        let lines = [
+            "LOG:  database system was shut down",
+            "PANIC:  could not locate a valid checkpoint record",
+            "LOG:  startup process was terminated by signal 6",
+            "FATAL:  the database system is starting up",
+        ]
+        .map(str::to_owned);
+        assert_eq!(decisive(&lines), lines[1]);
     }
 
     #[test]

@@ -205,7 +205,8 @@ pub(crate) async fn damaged_files_are_diagnosed(stage: &Stage) {
     }
     let problem = stage.try_ensure(&declared).await.unwrap_err().problem();
     assert_eq!(problem.code, "postgres-not-starting");
-    assert!(problem.detail.unwrap().contains("could not locate a valid checkpoint record"));
+    let detail = problem.detail.unwrap();
+    assert!(detail.contains("could not locate a valid checkpoint record"), "{detail}");
     assert!(problem.hint.unwrap().contains("damaged"));
 }
 
