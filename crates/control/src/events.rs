@@ -70,6 +70,10 @@ pub fn transition(
                 deploy.id = %deploy.id, service.id = %deploy.service_id,
                 "deploy {} is {}", deploy.id, deploy.status
             );
+            if !deploy.status.is_in_progress() {
+                // Services that depend on this one look again.
+                platform.wake();
+            }
             Ok(())
         }
         Err(store::Error::Refused(refused)) => {

@@ -218,7 +218,6 @@ pub struct Dependency {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-#[expect(clippy::enum_variant_names, reason = "the compose specification's own words")]
 pub enum DependencyCondition {
     /// Its main process runs.
     ServiceStarted,

@@ -11,7 +11,7 @@ mod supervise;
 mod update;
 
 pub use observed::{
-    ArtifactState, DataStoreState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed,
+    ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed,
     RolloutMode, RouteState, SeenInstance, Timeouts,
 };
 pub use plan::{Action, Because, Plan, Waiting, plan};

@@ -7,6 +7,7 @@
 mod act;
 mod fail;
 mod look;
+mod needs;
 mod proof;
 
 use std::collections::HashMap;

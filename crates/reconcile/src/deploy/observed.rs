@@ -93,7 +93,9 @@ impl Timeouts {
 #[derive(Debug, Clone)]
 pub struct Observed {
     /// Databases and Key Value instances of its environment that are not ready.
-    pub data_stores: Vec<(String, DataStoreState)>,
+    pub data_stores: Vec<(String, NeedState)>,
+    /// Services that `next` depends on and that are not as far as it needs them.
+    pub dependencies: Vec<(String, NeedState)>,
     /// What `next` would run.
     pub artifact: ArtifactState,
     /// The pre-deploy command of `next`.
@@ -106,11 +108,11 @@ pub struct Observed {
     pub route: Option<RouteState>,
 }
 
-/// A data store that is not ready.
+/// Something that is needed and not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DataStoreState {
+pub enum NeedState {
     /// It will be.
-    Starting,
+    Pending,
     /// It cannot be.
     Failed(Problem),
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use model::{Deploy, DeployEvent, DeployId, DeployStatus, Exit, InstanceId, Problem, ServiceKind};
 
 use super::observed::{
-    ArtifactState, DataStoreState, Desired, JobState, NextDeploy, Observed, RouteState,
+    ArtifactState, Desired, JobState, NeedState, NextDeploy, Observed, RouteState,
 };
 use super::{supervise, update};
 
@@ -90,6 +90,8 @@ pub enum Because {
 pub enum Waiting {
     /// Data stores start.
     DataStores(Vec<String>),
+    /// Services that it depends on are not as far as it needs them.
+    Dependencies(Vec<String>),
     /// The build runs.
     Build,
     /// The pre-deploy command runs.
@@ -110,7 +112,9 @@ pub enum Waiting {
 impl std::fmt::Display for Waiting {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::DataStores(names) => write!(formatter, "waiting for {}", names.join(", ")),
+            Self::DataStores(names) | Self::Dependencies(names) => {
+                write!(formatter, "waiting for {}", names.join(", "))
+            }
             Self::Build => formatter.write_str("building"),
             Self::PreDeploy => formatter.write_str("running the pre-deploy command"),
             Self::OldInstance => formatter.write_str("waiting for the old instance to stop"),
@@ -183,7 +187,9 @@ fn advance(
                 DeployEvent::BuildFailed,
                 Because::Known(problem.clone()),
             )),
-            ArtifactState::Present(_) | ArtifactState::NotNeeded => leave_build(next, plan),
+            ArtifactState::Present(_) | ArtifactState::NotNeeded => {
+                leave_build(next, observed, plan);
+            }
         },
         DeployStatus::PreDeployInProgress => pre_deploy(deploy, desired, observed, now, plan),
         DeployStatus::UpdateInProgress => update::update(next, desired, observed, now, plan),
@@ -199,31 +205,47 @@ fn advance(
 /// Begins with the build, once the databases that it may use are there.
 fn begin(next: &NextDeploy, observed: &Observed, plan: &mut Plan) {
     let deploy_id = &next.deploy.id;
-    let failed = observed.data_stores.iter().find_map(|(_, state)| match state {
-        DataStoreState::Failed(problem) => Some(problem),
-        DataStoreState::Starting => None,
-    });
-    if let Some(problem) = failed {
-        plan.act(Action::Fail(
-            deploy_id.clone(),
-            DeployEvent::BuildFailed,
-            Because::Known(problem.clone()),
-        ));
-    } else if !observed.data_stores.is_empty() {
-        let names = observed.data_stores.iter().map(|(name, _)| name.clone()).collect();
-        plan.waiting = Some(Waiting::DataStores(names));
-    } else {
-        match &observed.artifact {
-            ArtifactState::Present(_) | ArtifactState::NotNeeded => leave_build(next, plan),
-            // A failed build of an earlier deploy says nothing about this one: it is tried again.
-            ArtifactState::Absent | ArtifactState::Building | ArtifactState::Failed(_) => {
-                plan.act(Action::Record(deploy_id.clone(), DeployEvent::BuildStarted));
-            }
+    if !is_met(next, &observed.data_stores, Waiting::DataStores, plan) {
+        return;
+    }
+    match &observed.artifact {
+        ArtifactState::Present(_) | ArtifactState::NotNeeded => leave_build(next, observed, plan),
+        // A failed build of an earlier deploy says nothing about this one: it is tried again.
+        ArtifactState::Absent | ArtifactState::Building | ArtifactState::Failed(_) => {
+            plan.act(Action::Record(deploy_id.clone(), DeployEvent::BuildStarted));
         }
     }
 }
 
-fn leave_build(next: &NextDeploy, plan: &mut Plan) {
+/// Whether all that is needed is there. Waits for it otherwise, and gives the deploy up when it
+/// cannot come.
+fn is_met(
+    next: &NextDeploy,
+    needs: &[(String, NeedState)],
+    waiting: fn(Vec<String>) -> Waiting,
+    plan: &mut Plan,
+) -> bool {
+    let failed = needs.iter().find_map(|(_, state)| match state {
+        NeedState::Failed(problem) => Some(problem),
+        NeedState::Pending => None,
+    });
+    if let Some(problem) = failed {
+        plan.act(Action::Fail(
+            next.deploy.id.clone(),
+            DeployEvent::BuildFailed,
+            Because::Known(problem.clone()),
+        ));
+    } else if !needs.is_empty() {
+        plan.waiting = Some(waiting(needs.iter().map(|(name, _)| name.clone()).collect()));
+    }
+    needs.is_empty()
+}
+
+/// Goes on to what runs, once the services that it depends on are there.
+fn leave_build(next: &NextDeploy, observed: &Observed, plan: &mut Plan) {
+    if !is_met(next, &observed.dependencies, Waiting::Dependencies, plan) {
+        return;
+    }
     let event = if has_text(next.release.service.pre_deploy_command.as_deref())
         && next.release.service.kind != ServiceKind::Static
     {

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{DeployEvent, DeployStatus, InstanceState, ServiceKind, Target};
+use model::{
+    DeployEvent, DeployStatus, InstanceState, RestartPolicy, Service, ServiceKind, Target,
+};
 
 use super::observed::{
     Desired, Health, JobState, LiveDeploy, Observed, RolloutMode, RouteState, SeenInstance,
 };
 use super::plan::{Action, Plan, after, has_text};
+use super::update::is_completion;
 
 /// A live instance that was started again this often is in a crash loop.
 pub const CRASH_LOOP_RESTARTS: u32 = 5;
@@ -22,6 +25,15 @@ const CLEAN_RECORD: Duration = Duration::from_secs(10 * 60);
 #[must_use]
 pub fn back_off(restarts: u32) -> Duration {
     FIRST_BACK_OFF.saturating_mul(1 << restarts.min(16)).min(LONGEST_BACK_OFF)
+}
+
+/// Whether a place that was filled again `restarts` times may be once more, after a failure.
+pub(super) fn may_restart(policy: RestartPolicy, restarts: u32) -> bool {
+    match policy {
+        RestartPolicy::Always | RestartPolicy::OnFailure { max_retries: None } => true,
+        RestartPolicy::OnFailure { max_retries: Some(max) } => restarts < max,
+        RestartPolicy::Never => false,
+    }
 }
 
 /// A person has stopped the environment: nothing runs, nothing is lost.
@@ -69,6 +81,7 @@ pub(super) fn keep_live(desired: &Desired, observed: &Observed, now: Timestamp, 
             }
             let mut serving = Vec::new();
             let mut restarts = 0;
+            let mut over = None;
             for ordinal in 0..service.instances.max(1) {
                 let newest = observed
                     .instances
@@ -77,10 +90,15 @@ pub(super) fn keep_live(desired: &Desired, observed: &Observed, now: Timestamp, 
                     .filter(|seen| !seen.is_stopping)
                     .max_by_key(|seen| seen.restarts);
                 restarts = restarts.max(newest.map_or(0, |seen| seen.restarts));
+                over = over.or_else(|| is_over(service, newest?));
                 serving.extend(keep_place(live, ordinal, newest, desired, observed, now, plan));
             }
-            if service.has_port() {
-                set_live_route(&service.name, serving, restarts, observed, plan);
+            if !service.has_port() {
+                return;
+            }
+            match over.filter(|_| serving.is_empty()) {
+                Some(why) => set_route(RouteState::Unavailable(why), observed, plan),
+                None => set_live_route(&service.name, serving, restarts, observed, plan),
             }
         }
     }
@@ -104,6 +122,16 @@ fn announce_first_deploy(desired: &Desired, observed: &Observed, plan: &mut Plan
         None => format!("the first deploy of {name} failed; `gable status` says why"),
     };
     set_route(RouteState::Unavailable(text), observed, plan);
+}
+
+/// Why an instance that ended is not started again, if it is not.
+fn is_over(service: &Service, instance: &SeenInstance) -> Option<String> {
+    let InstanceState::Exited(exit) = &instance.state else { return None };
+    if is_completion(service, exit) {
+        return Some(format!("{} has completed", service.name));
+    }
+    let may_restart = may_restart(service.container.restart, instance.restarts);
+    (!may_restart).then(|| format!("{} ended, and its `restart` says to leave it", service.name))
 }
 
 /// Cares for one place of the live release. Returns the target if it can take requests.
@@ -133,6 +161,7 @@ fn keep_place(
         return None;
     };
     match &instance.state {
+        InstanceState::Exited(_) if is_over(&live.release.service, instance).is_some() => None,
         InstanceState::Exited(exit) => {
             let ran = exit.at.duration_since(instance.created_at).unsigned_abs();
             let restarts = if ran >= CLEAN_RECORD { 0 } else { instance.restarts };

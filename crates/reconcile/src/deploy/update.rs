@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{DeployEvent, Exit, InstanceId, InstanceState, ServiceKind};
+use model::{DeployEvent, Exit, InstanceId, InstanceState, Service, ServiceKind, Target};
 
 use super::observed::{
     ArtifactState, Desired, Health, NextDeploy, Observed, RolloutMode, RouteState, SeenInstance,
 };
 use super::plan::{Action, Because, Plan, Waiting, after};
-use super::supervise::back_off;
+use super::supervise::{back_off, may_restart};
 
 /// A new instance that ended this often before it was healthy will not become so.
 const EXITS_BEFORE_GIVING_UP: u32 = 5;
@@ -97,6 +97,9 @@ fn roll_out(
                 restarts: 0,
             }),
             Some(instance) => match &instance.state {
+                InstanceState::Exited(exit) if is_completion(&next.release.service, exit) => {
+                    healthy.push(None);
+                }
                 InstanceState::Exited(_) => {
                     if !start_again(next, desired, instance, now, plan) {
                         return;
@@ -114,10 +117,24 @@ fn roll_out(
     }
     if healthy.len() == wanted as usize {
         let targets: Vec<_> = healthy.into_iter().flatten().collect();
-        let route = next.release.service.has_port().then_some(RouteState::Targets(targets));
+        let service = &next.release.service;
+        let route = service.has_port().then(|| route_to(&service.name, targets));
         switch(next, desired, route, plan);
     } else if plan.waiting.is_none() {
         plan.waiting = Some(Waiting::Health { healthy: healthy.len(), of: wanted as usize });
+    }
+}
+
+/// Whether an exit is a service's success: one that is not meant to run for ever.
+pub(super) fn is_completion(service: &Service, exit: &Exit) -> bool {
+    service.container.restart.may_complete() && exit.is_success()
+}
+
+fn route_to(name: &str, targets: Vec<Target>) -> RouteState {
+    if targets.is_empty() {
+        RouteState::Unavailable(format!("{name} has completed"))
+    } else {
+        RouteState::Targets(targets)
     }
 }
 
@@ -144,7 +161,10 @@ fn start_again(
     let deadline = after(next.deploy.status_since, desired.timeouts.health);
     let is_hopeless =
         exit.start_error.is_some() || exit.code.is_some_and(|code| NOTHING_TO_RUN.contains(&code));
-    if is_hopeless || instance.restarts + 1 >= EXITS_BEFORE_GIVING_UP || due >= deadline {
+    let policy = next.release.service.container.restart;
+    let is_spent =
+        instance.restarts + 1 >= EXITS_BEFORE_GIVING_UP || !may_restart(policy, instance.restarts);
+    if is_hopeless || is_spent || due >= deadline {
         plan.act(Action::Fail(
             next.deploy.id.clone(),
             DeployEvent::UpdateFailed,

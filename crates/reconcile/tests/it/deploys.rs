@@ -1,6 +1,6 @@
-use model::{DeployStatus, ServiceKind};
+use model::{DeployStatus, RestartPolicy, ServiceKind};
 use proptest::prelude::*;
-use reconcile::deploy::{DataStoreState, RolloutMode, RouteState};
+use reconcile::deploy::{NeedState, RolloutMode, RouteState};
 
 use crate::world::{Behaviour, WINDOW, World};
 
@@ -82,12 +82,12 @@ fn requests_are_held_while_a_disk_changes_hands() {
 #[test]
 fn builds_wait_for_databases_and_fail_with_them() {
     let mut world = World::new(RolloutMode::SideBySide);
-    world.data_stores = vec![("db".to_owned(), DataStoreState::Starting)];
+    world.data_stores = vec![("db".to_owned(), NeedState::Pending)];
     let deploy = world.deploy(ServiceKind::Web, GOOD);
     let plan = world.pass();
     assert_eq!(plan.waiting.map(|waiting| waiting.to_string()), Some("waiting for db".to_owned()));
     let problem = model::Problem::new("database-not-ready", "db does not start");
-    world.data_stores = vec![("db".to_owned(), DataStoreState::Failed(problem))];
+    world.data_stores = vec![("db".to_owned(), NeedState::Failed(problem))];
     world.pass();
     assert_eq!(world.status(&deploy), DeployStatus::BuildFailed);
 }
@@ -205,4 +205,54 @@ proptest! {
             prop_assert!(world.running() <= 1, "{:#?}", world.log);
         }
     }
+}
+
+#[test]
+fn what_a_service_depends_on_comes_first() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.dependencies = vec![("migrate".to_owned(), NeedState::Pending)];
+    let deploy = world.deploy(ServiceKind::Web, GOOD);
+    world.run(2_000);
+    // The build does not have to wait.
+    assert_eq!(world.status(&deploy), DeployStatus::BuildInProgress);
+    assert!(world.instances.is_empty());
+    world.dependencies.clear();
+    world.run(1_000);
+    assert_eq!(world.status(&deploy), DeployStatus::Live);
+
+    let problem = model::Problem::new("dependency-failed", "migrate failed");
+    world.dependencies = vec![("migrate".to_owned(), NeedState::Failed(problem))];
+    let next = world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    assert_eq!(world.status(&next), DeployStatus::BuildFailed);
+    assert!(world.serves());
+}
+
+#[test]
+fn a_service_that_may_complete_is_live_when_it_has() {
+    for restart in [RestartPolicy::Never, RestartPolicy::OnFailure { max_retries: None }] {
+        let mut world = World::new(RolloutMode::SideBySide);
+        world.restart = restart;
+        let deploy = world.deploy(ServiceKind::Worker, Behaviour::ExitsAfter(200, 0));
+        world.run(120_000);
+        assert_eq!(world.status(&deploy), DeployStatus::Live);
+        // It is neither started again nor forgotten: others ask whether it has completed.
+        assert_eq!(world.instances.len(), 1, "{:#?}", world.log);
+        let next = world.deploy(ServiceKind::Worker, Behaviour::ExitsAfter(200, 1));
+        world.run(120_000);
+        assert_eq!(world.status(&next), DeployStatus::UpdateFailed);
+    }
+}
+
+#[test]
+fn a_service_that_is_never_restarted_stays_down() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.restart = RestartPolicy::Never;
+    world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    world.deploys[0].2 = Behaviour::ExitsAfter(0, 1);
+    world.run(60_000);
+    assert_eq!(world.running(), 0);
+    let said = "web ended, and its `restart` says to leave it".to_owned();
+    assert_eq!(world.route, Some(RouteState::Unavailable(said)));
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use model::{
     Commit, Deploy, DeployId, DeployStatus, DeployTrigger, Exit, InstanceId, InstanceState,
-    InstanceType, Release, ReleaseId, Revision, Runtime, Service, ServiceId, ServiceKind, Target,
+    InstanceType, Release, ReleaseId, RestartPolicy, Revision, Runtime, Service, ServiceId,
+    ServiceKind, Target,
 };
 use reconcile::deploy::{
-    Action, ArtifactState, DataStoreState, Desired, Health, JobState, LiveDeploy, NextDeploy,
-    Observed, Plan, RolloutMode, RouteState, SeenInstance, Timeouts, plan,
+    Action, ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed,
+    Plan, RolloutMode, RouteState, SeenInstance, Timeouts, plan,
 };
 use uuid::Uuid;
 
@@ -36,7 +37,10 @@ pub(crate) struct World {
     pub(crate) rollout: RolloutMode,
     pub(crate) built: Vec<DeployId>,
     pub(crate) log: Vec<String>,
-    pub(crate) data_stores: Vec<(String, DataStoreState)>,
+    pub(crate) data_stores: Vec<(String, NeedState)>,
+    pub(crate) dependencies: Vec<(String, NeedState)>,
+    /// What happens to the instances of later deploys when they end.
+    pub(crate) restart: RestartPolicy,
     ids: u128,
 }
 
@@ -88,6 +92,8 @@ impl World {
             built: Vec::new(),
             log: Vec::new(),
             data_stores: Vec::new(),
+            dependencies: Vec::new(),
+            restart: RestartPolicy::Always,
             ids: 0,
         }
     }
@@ -111,7 +117,10 @@ impl World {
                 is_dirty: false,
             },
             artifact_id: None,
-            service: service(kind),
+            service: Service {
+                container: model::Container { restart: self.restart, ..Default::default() },
+                ..service(kind)
+            },
             created_at: self.now,
         };
         let deploy = Deploy {
@@ -192,6 +201,7 @@ impl World {
         };
         Observed {
             data_stores: self.data_stores.clone(),
+            dependencies: self.dependencies.clone(),
             artifact,
             pre_deploy: JobState::NotStarted,
             initial_hook: JobState::NotStarted,

@@ -6,17 +6,17 @@ use model::{
     InstanceState, ServiceId, ServiceKind,
 };
 use reconcile::deploy::{
-    ArtifactState, DataStoreState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed,
-    RolloutMode, SeenInstance, Waiting,
+    ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, RolloutMode,
+    SeenInstance, Waiting,
 };
 use store::services::ServiceRow;
 
 use crate::environments;
 use crate::error::Error;
-use crate::platform::{Platform, StoreState};
+use crate::platform::Platform;
 use crate::tasks::probes::{Check, Probe};
 use crate::tasks::routes;
-use crate::tasks::services::fail;
+use crate::tasks::services::{fail, needs};
 
 /// While old instances still answer, their counters are read this often.
 const DRAIN_POLL: SignedDuration = SignedDuration::from_millis(50);
@@ -59,7 +59,8 @@ pub(super) async fn look(platform: &Platform, id: &ServiceId) -> Result<Option<S
         }
     }
     let observed = Observed {
-        data_stores: data_stores(platform, &row)?,
+        data_stores: needs::data_stores(platform, &row)?,
+        dependencies: needs::dependencies(platform, &row, &desired).await?,
         artifact: artifact(platform, &desired)?,
         pre_deploy: match &desired.next {
             Some(next) => {
@@ -253,29 +254,6 @@ async fn job(
         // It was written down and never started, or the machine was started anew.
         None => JobState::NotStarted,
     }
-}
-
-fn data_stores(
-    platform: &Platform,
-    row: &ServiceRow,
-) -> Result<Vec<(String, DataStoreState)>, Error> {
-    let mut states = Vec::new();
-    let databases = store::databases::list(&platform.store, &row.environment_id)?
-        .into_iter()
-        .map(|row| (row.definition.name, row.id.to_string()));
-    let key_values = store::key_values::list(&platform.store, &row.environment_id)?
-        .into_iter()
-        .map(|row| (row.definition.name, row.id.to_string()));
-    for (name, id) in databases.chain(key_values) {
-        match platform.store_state(&id) {
-            Some(StoreState::Ready { .. }) => {}
-            Some(StoreState::Failed(problem)) => {
-                states.push((name, DataStoreState::Failed(problem)));
-            }
-            _ => states.push((name, DataStoreState::Starting)),
-        }
-    }
-    Ok(states)
 }
 
 /// Says why a deploy does not move: at once in the status, and as an event when it has not become
