@@ -55,6 +55,48 @@ pub struct Container {
     pub pids: Option<u32>,
     /// Whether its root cannot be written to.
     pub is_read_only: bool,
+    /// How old and new instances follow each other; decided by what it has where `None`.
+    pub update_order: Option<UpdateOrder>,
+    /// Whether the platform's own variables (`PORT`, `RENDER_…`) are left out, because the file
+    /// that declares it belongs to tools that have none.
+    pub without_platform_env: bool,
+}
+
+impl Container {
+    /// Whether it writes to a volume that outlives its instances.
+    #[must_use]
+    pub fn keeps_data(&self) -> bool {
+        self.volumes.iter().any(|volume| {
+            let is_kept = match volume.source {
+                VolumeSource::Named(_) | VolumeSource::Anonymous | VolumeSource::Host(_) => true,
+                VolumeSource::Project(_) | VolumeSource::Tmpfs { .. } => false,
+            };
+            is_kept && !volume.is_read_only
+        })
+    }
+}
+
+/// How old and new instances follow each other (`deploy.update_config.order`).
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::EnumString,
+    strum::Display,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+#[expect(clippy::enum_variant_names, reason = "the compose specification's own words")]
+pub enum UpdateOrder {
+    /// The new one starts beside the old one.
+    StartFirst,
+    /// The old one stops first; requests wait meanwhile.
+    StopFirst,
 }
 
 /// A command that says whether a container is healthy.
@@ -133,7 +175,8 @@ pub enum VolumeSource {
     Named(String),
     /// The same, for one service only.
     Anonymous,
-    /// A file or directory of the project, relative to its root.
+    /// A file or directory of the project's source, relative to its root: as it is in the release's
+    /// commit. What an instance writes there ends with it.
     Project(String),
     /// A file or directory of the host, absolute. Refused unless the operator allows it.
     Host(String),

@@ -20,7 +20,7 @@ pub mod service;
 pub use artifact::{Artifact, Build, BuildStatus, Commit};
 pub use container::{
     Container, ContainerFile, Dependency, DependencyCondition, FileSource, HealthCheck,
-    PortProtocol, PublishedPort, RestartPolicy, Ulimit, Volume, VolumeSource,
+    PortProtocol, PublishedPort, RestartPolicy, Ulimit, UpdateOrder, Volume, VolumeSource,
 };
 pub use database::{Database, DatabaseProperty, KeyValue, MaxmemoryPolicy, PersistenceMode};
 pub use deploy::{Deploy, DeployEvent, DeployStatus, DeployTrigger, Proof};

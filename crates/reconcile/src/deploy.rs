@@ -12,7 +12,7 @@ mod update;
 
 pub use observed::{
     ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed,
-    RolloutMode, RouteState, SeenInstance, Timeouts,
+    RolloutMode, RouteState, SeenInstance, Timeouts, rollout_mode,
 };
 pub use plan::{Action, Because, Plan, Waiting, plan};
 pub use supervise::{CRASH_LOOP_RESTARTS, back_off};

@@ -4,7 +4,7 @@
 //! said here is a first guess for others' variables; where the service really listens is seen once
 //! it runs.
 
-use model::{EnvSource, Service};
+use model::{EnvSource, PortProtocol, Service};
 
 /// Render's port for web services.
 pub const DEFAULT_PORT: u16 = 10000;
@@ -12,7 +12,7 @@ pub const DEFAULT_PORT: u16 = 10000;
 /// Flags that are followed by a port or by an address with one.
 const FLAGS: [&str; 7] = ["--port", "-p", "--bind", "-b", "--listen", "-l", "--http"];
 
-/// The port that the declaration names: in `PORT`, or in the start command.
+/// The port that the declaration names: for its container, in the command, or in `PORT`.
 #[must_use]
 pub fn declared(service: &Service) -> Option<u16> {
     let variable = service.env.iter().rev().find(|variable| variable.key == "PORT");
@@ -20,7 +20,16 @@ pub fn declared(service: &Service) -> Option<u16> {
         EnvSource::Literal(text) => text.trim().parse().ok(),
         _ => None,
     });
-    service.start_command.as_deref().and_then(in_command).or(literal)
+    let container = &service.container;
+    let published = container.ports.iter().filter(|port| port.protocol != PortProtocol::Udp);
+    let command = container.command.as_ref().map(|words| words.join(" "));
+    published
+        .map(|port| port.target)
+        .chain(container.expose.iter().copied())
+        .next()
+        .or_else(|| service.start_command.as_deref().and_then(in_command))
+        .or_else(|| command.as_deref().and_then(in_command))
+        .or(literal)
 }
 
 /// The port to expect: the declared one, or Render's default.

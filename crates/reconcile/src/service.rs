@@ -1,6 +1,6 @@
 //! What an applied Blueprint means for one service: create, build, restart or keep it.
 
-use model::{ArtifactId, Service};
+use model::{ArtifactId, Container, Service};
 
 /// What is asked of a service.
 #[derive(Debug, Clone)]
@@ -104,6 +104,9 @@ fn declaration_changes(wanted: &Service, current: &Service) -> Vec<String> {
     compare("routes", wanted.routes != current.routes);
     compare("docker", wanted.docker != current.docker);
     compare("image", wanted.image != current.image);
+    compare("command", wanted.container.command != current.container.command);
+    let rest = |service: &Service| Container { command: None, ..service.container.clone() };
+    compare("the container's settings", rest(wanted) != rest(current));
     changes
 }
 

@@ -6,6 +6,7 @@
 //! the helper itself, or that carry its own temporary directory in their arguments, are ended.
 
 pub mod browser;
+pub mod docker;
 pub mod http;
 pub mod load;
 pub mod platform;
@@ -15,6 +16,7 @@ pub mod traces;
 pub mod wrk;
 
 pub use browser::Browser;
+pub use docker::Docker;
 pub use load::{Load, Tally};
 pub use platform::{Options, Platform, Run};
 pub use repository::Repository;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{
-    ArtifactId, Deploy, DeployId, Exit, InstanceId, InstanceState, Problem, Release, Target,
+    ArtifactId, Deploy, DeployId, Exit, InstanceId, InstanceState, Problem, Release, Service,
+    Target, UpdateOrder,
 };
 
 /// What is asked of one service.
@@ -54,6 +55,18 @@ pub enum RolloutMode {
     /// The old one stops before the new one starts, because only one may have the disk or the
     /// port; the edge holds requests meanwhile.
     StopFirst,
+}
+
+/// How old and new instances of a service follow each other, where each has an address of its own
+/// or not.
+#[must_use]
+pub fn rollout_mode(service: &Service, isolates_network: bool) -> RolloutMode {
+    let is_stop_first = match service.container.update_order {
+        _ if !isolates_network || service.disk.is_some() => true,
+        Some(order) => order == UpdateOrder::StopFirst,
+        None => service.container.keeps_data(),
+    };
+    if is_stop_first { RolloutMode::StopFirst } else { RolloutMode::SideBySide }
 }
 
 /// How long to wait for what.

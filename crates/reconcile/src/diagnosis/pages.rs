@@ -50,6 +50,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "database-tls"
     "database-unreachable"
     "dependency-conflict"
+    "dependency-failed"
     "deploy-failed"
     "deprecated-field"
     "disk-full"

@@ -18,6 +18,9 @@ pub(super) struct Injected {
 /// Everything but `RENDER_INSTANCE_ID`, which each instance gets when it starts.
 pub(super) fn injected(facts: &Facts, service: &ServiceFacts) -> Vec<Injected> {
     let mut all = Vec::new();
+    if service.service.container.without_platform_env {
+        return all;
+    }
     let mut add =
         |key, value: String, phase| all.push(Injected { key, value, phase, is_set: true });
     let definition = &service.service;

@@ -1,11 +1,12 @@
-//! Memory of the platform itself with 20 services, idle: control plane, edge and shims. What the
-//! services use is theirs. Shared pages count in parts.
+//! Memory of the platform itself with 20 services, idle: control plane, edge and shims, against
+//! Docker's daemons and shims with 20 containers, which have no edge yet. What the services use is
+//! theirs. Shared pages count in parts.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::Result;
-use testkit::{Repository, process};
+use testkit::{Docker, Repository, docker, process};
 
 use crate::{Row, platform};
 
@@ -33,12 +34,22 @@ pub(crate) async fn run() -> Result<Vec<Row>> {
     };
     let parts = [of("server"), of("edge"), of("shim")];
     platform.stop().await?;
+    let peer = match Docker::start()? {
+        None => None,
+        Some(docker) => {
+            for _ in 0..SERVICES {
+                docker.run(["run", "--detach", "--rm", docker::IMAGE, "/bin/sleep", "1000000"])?;
+            }
+            tokio::time::sleep(SETTLE).await;
+            Some(docker.memory_bytes())
+        }
+    };
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / (1024.0 * 1024.0));
     let [server, edge, shims] = parts.map(megabytes);
     Ok(vec![Row {
         what: format!("memory, idle, {SERVICES} services"),
         gable: megabytes(parts.iter().sum()),
-        peer: "none on this machine".into(),
+        peer: peer.map_or("not installed".into(), |bytes| format!("{} Docker", megabytes(bytes))),
         note: format!("control plane {server}, edge {edge}, shims {shims}"),
     }])
 }

@@ -1,13 +1,12 @@
 //! Starting an instance, running `true` in it, and learning its exit code: a one-off job, against
-//! the container engine of this machine if there is one, and against the kernel alone.
+//! `docker run`, or against the kernel alone where Docker is not installed.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use testkit::Repository;
-use tokio::process::Command;
+use testkit::{Docker, Repository, docker};
 
-use crate::{Row, median, millis, platform, program};
+use crate::{Row, median, millis, platform};
 
 const ROUNDS: usize = 15;
 
@@ -16,36 +15,35 @@ pub(crate) async fn run() -> Result<Vec<Row>> {
     let platform = platform()?;
     platform.up(repository.path(), &[]).await?.ok()?;
     let (mut gable, mut peer) = (Vec::new(), Vec::new());
-    let (peer_name, peer_command) = peer_of_this_machine().await;
+    let docker = Docker::start()?;
     for _ in 0..ROUNDS {
         gable.push(platform.gable(&["run", "hello", "--", "true"]).await?.ok()?.took);
-        peer.push(time(peer_command).await?);
+        peer.push(peer_run(docker.as_ref())?);
     }
     platform.stop().await?;
     Ok(vec![Row {
         what: "one-off job `true`, whole command".into(),
         gable: millis(median(&gable)),
-        peer: format!("{} {peer_name}", millis(median(&peer))),
+        peer: format!(
+            "{} {}",
+            millis(median(&peer)),
+            if docker.is_some() { "docker run" } else { "unshare" }
+        ),
         note: "with network, files, user and limits of its own".into(),
     }])
 }
 
-const DOCKER: [&str; 5] = ["docker", "run", "--rm", "busybox", "true"];
-const NAMESPACES: [&str; 8] =
-    ["unshare", "--fork", "--pid", "--mount", "--net", "--uts", "--ipc", "true"];
+const NAMESPACES: [&str; 7] = ["--fork", "--pid", "--mount", "--net", "--uts", "--ipc", "true"];
 
-/// Docker, if it works here: the program may be there without its daemon. Trying it also downloads
-/// the image, which is not what is measured.
-async fn peer_of_this_machine() -> (&'static str, &'static [&'static str]) {
-    if program("docker").is_some() && time(&DOCKER).await.is_ok() {
-        return ("docker run", &DOCKER);
-    }
-    ("unshare", &NAMESPACES)
-}
-
-async fn time(command: &[&str]) -> Result<Duration> {
+/// The same by Docker, or where it is not installed by the kernel alone.
+fn peer_run(docker: Option<&Docker>) -> Result<Duration> {
     let began = Instant::now();
-    let output = Command::new(command[0]).args(&command[1..]).output().await?;
-    ensure!(output.status.success(), "{}: {}", command[0], String::from_utf8_lossy(&output.stderr));
+    match docker {
+        Some(docker) => drop(docker.run(["run", "--rm", docker::IMAGE, "/bin/true"])?),
+        None => {
+            let status = std::process::Command::new("unshare").args(NAMESPACES).status()?;
+            ensure!(status.success(), "unshare failed");
+        }
+    }
     Ok(began.elapsed())
 }

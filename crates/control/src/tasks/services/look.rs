@@ -110,7 +110,6 @@ fn desired(platform: &Platform, row: &ServiceRow) -> Result<Desired, Error> {
             })
         })
     };
-    let has_disk = row.definition.disk.is_some();
     Ok(Desired {
         name: row.definition.name.clone(),
         is_stopped: environments::is_stopped(platform, &row.environment_id)? || row.suspended,
@@ -127,11 +126,10 @@ fn desired(platform: &Platform, row: &ServiceRow) -> Result<Desired, Error> {
             .map(|deploy| Ok::<_, Error>(NextDeploy { release: release(&deploy)?, deploy }))
             .transpose()?,
         overtaken,
-        rollout: if has_disk || !platform.driver.isolates_network() {
-            RolloutMode::StopFirst
-        } else {
-            RolloutMode::SideBySide
-        },
+        rollout: reconcile::deploy::rollout_mode(
+            &row.definition,
+            platform.driver.isolates_network(),
+        ),
         timeouts: platform.config.timeouts,
     })
 }
