@@ -17,8 +17,11 @@ use reconcile::deploy::Health;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// Interval before the first good answer: short at first, so that the switch follows it at once.
+/// Interval before the first good answer: short, so that the switch follows it at once.
 const FIRST_INTERVAL: Duration = Duration::from_millis(15);
+/// While nothing listens, only the kernel is asked, and that costs little: the interval stays short
+/// for so long.
+const EAGER_TIME: Duration = Duration::from_secs(10);
 const LONGEST_INTERVAL: Duration = Duration::from_millis(1_000);
 /// Interval once healthy (Render: "every few seconds").
 const HEALTHY_INTERVAL: Duration = Duration::from_secs(5);
@@ -167,6 +170,7 @@ struct Answer {
 async fn run(prober: Prober, probe: Probe) {
     let mut interval = FIRST_INTERVAL;
     let mut was_healthy = false;
+    let began = tokio::time::Instant::now();
     loop {
         if let Check::Alive(settle) = probe.check {
             tokio::time::sleep(settle).await;
@@ -177,6 +181,7 @@ async fn run(prober: Prober, probe: Probe) {
         let Ok(listeners) = prober.driver.listeners(&probe.id).await else { return };
         let timeout = if was_healthy { HEALTHY_TIMEOUT } else { STARTING_TIMEOUT };
         let answer = ask(&probe, listeners, timeout).await;
+        let was_asked = answer.result.is_some();
         if prober.note(&probe, answer) {
             was_healthy = true;
             // An open port needs no further asking: the engine reports the end of the process.
@@ -188,7 +193,9 @@ async fn run(prober: Prober, probe: Probe) {
             interval = Duration::from_secs(1);
         }
         tokio::time::sleep(interval).await;
-        interval = (interval * 3 / 2).min(LONGEST_INTERVAL.max(interval));
+        if was_asked || began.elapsed() > EAGER_TIME {
+            interval = (interval * 3 / 2).min(LONGEST_INTERVAL.max(interval));
+        }
     }
 }
 
