@@ -6,8 +6,8 @@ use model::{
     InstanceState, ServiceId, ServiceKind,
 };
 use reconcile::deploy::{
-    ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, RolloutMode,
-    SeenInstance, Waiting,
+    ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, SeenInstance,
+    Waiting,
 };
 use store::services::ServiceRow;
 
