@@ -91,7 +91,6 @@ impl Container {
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
-#[expect(clippy::enum_variant_names, reason = "the compose specification's own words")]
 pub enum UpdateOrder {
     /// The new one starts beside the old one.
     StartFirst,
