@@ -17,7 +17,6 @@ pub mod tasks;
 pub mod testing;
 
 mod instances;
-mod random;
 
 pub use config::Config;
 pub use error::Error;

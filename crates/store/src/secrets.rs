@@ -15,11 +15,13 @@ use base64::prelude::BASE64_STANDARD;
 use chacha20poly1305::aead::rand_core::RngCore;
 use chacha20poly1305::aead::{Aead, AeadCore, KeyInit, OsRng, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, Mac};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
 
-use crate::Error;
+use crate::{Error, Store};
 
 /// Name of the key file in the state directory.
 pub const KEY_FILE: &str = "secret.key";
@@ -60,12 +62,36 @@ pub fn generate_password() -> SecretString {
     SecretString::from(password)
 }
 
+/// A key for one purpose, made of the key beside the database: the same each time, another for each
+/// label, and none tells of the others. Nothing of it is written down.
+#[must_use]
+pub fn derive_key(store: &Store, label: &str) -> [u8; KEY_BYTES] {
+    store.sealer().derive(label)
+}
+
 /// Seals and opens values with one key.
-pub(crate) struct Sealer(XChaCha20Poly1305);
+pub(crate) struct Sealer {
+    cipher: XChaCha20Poly1305,
+    key: Zeroizing<[u8; KEY_BYTES]>,
+}
 
 impl Sealer {
     pub(crate) fn new_random() -> Self {
-        Self(XChaCha20Poly1305::new(&XChaCha20Poly1305::generate_key(&mut OsRng)))
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        OsRng.fill_bytes(&mut *key);
+        Self::with(key)
+    }
+
+    fn with(key: Zeroizing<[u8; KEY_BYTES]>) -> Self {
+        Self { cipher: XChaCha20Poly1305::new(Key::from_slice(&*key)), key }
+    }
+
+    /// HMAC-SHA256 of the label: the key is 32 random bytes, so one step is enough.
+    fn derive(&self, label: &str) -> [u8; KEY_BYTES] {
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&*self.key)
+            .expect("HMAC takes keys of every length");
+        mac.update(label.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     /// The sealer of the database in this directory. A database that nothing was sealed in yet
@@ -93,8 +119,10 @@ impl Sealer {
     pub(crate) fn seal(&self, place: &str, text: &str) -> Vec<u8> {
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         let payload = Payload { msg: text.as_bytes(), aad: place.as_bytes() };
-        let ciphertext =
-            self.0.encrypt(&nonce, payload).expect("only texts of 256 GiB cannot be encrypted");
+        let ciphertext = self
+            .cipher
+            .encrypt(&nonce, payload)
+            .expect("only texts of 256 GiB cannot be encrypted");
         let mut sealed = Vec::with_capacity(1 + NONCE_BYTES + ciphertext.len());
         sealed.push(FORMAT);
         sealed.extend_from_slice(&nonce);
@@ -107,7 +135,8 @@ impl Sealer {
         let body = sealed.strip_prefix(&[FORMAT]).ok_or_else(unsealable)?;
         let (nonce, ciphertext) = body.split_at_checked(NONCE_BYTES).ok_or_else(unsealable)?;
         let payload = Payload { msg: ciphertext, aad: place.as_bytes() };
-        let text = self.0.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| unsealable())?;
+        let text =
+            self.cipher.decrypt(XNonce::from_slice(nonce), payload).map_err(|_| unsealable())?;
         String::from_utf8(text).map(SecretString::from).map_err(|_| unsealable())
     }
 
@@ -148,7 +177,9 @@ fn read_key(path: &Path) -> Result<Sealer, Error> {
     if key.len() != KEY_BYTES {
         return Err(Error::KeyDamaged(path.to_owned()));
     }
-    Ok(Sealer(XChaCha20Poly1305::new(Key::from_slice(&key))))
+    let mut whole = Zeroizing::new([0; KEY_BYTES]);
+    whole.copy_from_slice(&key);
+    Ok(Sealer::with(whole))
 }
 
 /// Makes the key file whole or not at all, and never in place of one that is there.

@@ -7,7 +7,7 @@ use model::{EnvOwner, ServiceKind, ValueOrigin};
 use rusqlite::Connection;
 use secrecy::ExposeSecret;
 use store::jobs::Job;
-use store::secrets::{KEY_FILE, generate_password, generate_value};
+use store::secrets::{KEY_FILE, derive_key, generate_password, generate_value};
 use store::values::Slot;
 use store::{DATABASE_FILE, Error, Store};
 
@@ -121,4 +121,20 @@ fn generated_secrets_have_the_promised_form_and_differ() {
     let passwords: BTreeSet<String> =
         (0..50).map(|_| generate_password().expose_secret().to_owned()).collect();
     assert_eq!(passwords.len(), 50);
+}
+
+#[test]
+fn a_derived_key_is_the_same_each_time_and_stands_in_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let key = derive_key(&Store::open(directory.path()).unwrap(), "one");
+    let store = Store::open(directory.path()).unwrap();
+    assert_eq!(derive_key(&store, "one"), key);
+    assert_ne!(derive_key(&store, "two"), key);
+    assert_ne!(derive_key(&Store::open(other.path()).unwrap(), "one"), key);
+    assert_ne!(fs::read(directory.path().join(KEY_FILE)).unwrap(), key);
+    assert!(fs::read_dir(directory.path()).unwrap().all(|entry| {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        !bytes.windows(key.len()).any(|window| window == key)
+    }));
 }

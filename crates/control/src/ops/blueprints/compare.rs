@@ -11,7 +11,9 @@ use super::{Change, ChangeAction, Draft, Missing, Noun, Resolved, is_runnable, k
 use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
-use crate::random::random_bytes;
+
+/// What the key of artifact addresses is derived under.
+const ARTIFACT_KEY: &str = "artifact-addresses/1";
 
 /// The plan, and every service with what its release needs.
 pub(super) async fn draft(
@@ -163,7 +165,8 @@ async fn artifact(
         toolchain: versions,
         owner_uid: resolved.row.uid,
     };
-    Ok((build::artifact_id(&inputs, &artifact_key(platform)?), notes))
+    let artifact_key = store::secrets::derive_key(&platform.store, ARTIFACT_KEY);
+    Ok((build::artifact_id(&inputs, &artifact_key), notes))
 }
 
 /// A static site's publish path is checked after its build, so it is part of what is built.
@@ -173,18 +176,6 @@ fn build_command(service: &Service) -> String {
         (Some(path), ServiceKind::Static) => format!("{command}\n# publishes {path}"),
         _ => command,
     }
-}
-
-/// The key of artifact addresses, made once per state directory.
-fn artifact_key(platform: &Platform) -> Result<[u8; 32], Error> {
-    const KEY: &str = "artifact-key";
-    let known: Option<Vec<u8>> = store::settings::get(&platform.store, KEY)?;
-    if let Some(key) = known.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
-        return Ok(key);
-    }
-    let key = random_bytes();
-    store::settings::set(&platform.store, KEY, &key.to_vec())?;
-    Ok(key)
 }
 
 fn decision(
