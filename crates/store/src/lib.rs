@@ -30,6 +30,7 @@ pub mod slug;
 pub mod artifacts;
 pub mod builds;
 pub mod cron_runs;
+pub mod data_stores;
 pub mod databases;
 pub mod deploys;
 pub mod environments;
