@@ -27,16 +27,12 @@ pub struct Unset {
     pub why: String,
 }
 
-fn stopped_key(id: &EnvironmentId) -> String {
-    format!("stopped/{id}")
-}
-
 /// Whether a person has stopped an environment.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn is_stopped(platform: &Platform, id: &EnvironmentId) -> Result<bool, Error> {
-    Ok(store::settings::get(&platform.store, &stopped_key(id))?.unwrap_or(false))
+    Ok(store::environments::is_stopped(&platform.store, id)?)
 }
 
 /// Writes down that a person stops an environment, or starts it again.
@@ -44,7 +40,7 @@ pub fn is_stopped(platform: &Platform, id: &EnvironmentId) -> Result<bool, Error
 /// # Errors
 /// When the store cannot be written.
 pub fn set_stopped(platform: &Platform, id: &EnvironmentId, is_stopped: bool) -> Result<(), Error> {
-    Ok(store::settings::set(&platform.store, &stopped_key(id), &is_stopped)?)
+    Ok(store::environments::set_stopped(&platform.store, id, is_stopped)?)
 }
 
 /// The name of the project that an environment belongs to.
@@ -64,16 +60,12 @@ pub fn project_name(platform: &Platform, id: &EnvironmentId) -> Result<String, E
     Ok(project.name)
 }
 
-fn port_key(id: &ServiceId) -> String {
-    format!("port/{id}")
-}
-
 /// The port that a service was last seen on.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn seen_port(platform: &Platform, id: &ServiceId) -> Result<Option<u16>, Error> {
-    Ok(store::settings::get(&platform.store, &port_key(id))?)
+    Ok(store::services::seen_port(&platform.store, id)?)
 }
 
 /// Writes down the port that a service was seen on.
@@ -82,7 +74,7 @@ pub fn seen_port(platform: &Platform, id: &ServiceId) -> Result<Option<u16>, Err
 /// When the store cannot be written.
 pub fn set_seen_port(platform: &Platform, id: &ServiceId, port: u16) -> Result<(), Error> {
     if seen_port(platform, id)? != Some(port) {
-        store::settings::set(&platform.store, &port_key(id), &port)?;
+        store::services::set_seen_port(&platform.store, id, port)?;
     }
     Ok(())
 }

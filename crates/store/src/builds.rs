@@ -1,7 +1,7 @@
 //! Builds.
 
 use jiff::Timestamp;
-use model::{ArtifactId, Build, BuildId, BuildStatus};
+use model::{ArtifactId, Build, BuildId, BuildStatus, InstanceId};
 use rusqlite::{Connection, Row, params};
 
 use crate::new_id::new_uuid;
@@ -79,6 +79,31 @@ pub fn set_status(
         )
     })?;
     if touched == 0 { Err(Error::not_found("build", id)) } else { Ok(()) }
+}
+
+/// Notes the instance whose log tells of it.
+///
+/// # Errors
+/// Also when there is no such build.
+pub fn set_instance(store: &Store, id: &BuildId, instance_id: &InstanceId) -> Result<(), Error> {
+    let touched = store.write("save build", |tx| {
+        execute(
+            tx,
+            "UPDATE builds SET instance_id = ?2 WHERE id = ?1",
+            params![id.as_str(), instance_id.as_str()],
+        )
+    })?;
+    if touched == 0 { Err(Error::not_found("build", id)) } else { Ok(()) }
+}
+
+/// The instance whose log tells of it; it may be gone, and the log there.
+pub fn instance(store: &Store, id: &BuildId) -> Result<Option<InstanceId>, Error> {
+    let instance = store.read("read build", |connection| {
+        first(connection, "SELECT instance_id FROM builds WHERE id = ?1", [id.as_str()], |row| {
+            Ok(row.parsed_option("instance_id")?)
+        })
+    })?;
+    Ok(instance.flatten())
 }
 
 fn find_in_progress(

@@ -10,6 +10,8 @@ use model::{
     ServiceId,
 };
 use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::connection::Writing;
@@ -158,12 +160,38 @@ pub fn set_build(store: &Store, id: &DeployId, build_id: &BuildId) -> Result<(),
     update(store, id, "UPDATE deploys SET build_id = ?2 WHERE id = ?1", build_id.as_str())
 }
 
-/// Notes what happened to requests while it switched.
+/// Notes what happened to requests while it switched; the baseline has served its purpose then.
 ///
 /// # Errors
 /// Also when there is no such deploy.
 pub fn set_proof(store: &Store, id: &DeployId, proof: &Proof) -> Result<(), Error> {
-    update(store, id, "UPDATE deploys SET proof = ?2 WHERE id = ?1", &to_json(proof))
+    update(
+        store,
+        id,
+        "UPDATE deploys SET proof = ?2, baseline = NULL WHERE id = ?1",
+        &to_json(proof),
+    )
+}
+
+/// Where the edge's counters stood when the rollout began.
+///
+/// # Errors
+/// Also when what was written down is not a `T`.
+pub fn baseline<T: DeserializeOwned>(store: &Store, id: &DeployId) -> Result<Option<T>, Error> {
+    let baseline = store.read("read baseline", |connection| {
+        first(connection, "SELECT baseline FROM deploys WHERE id = ?1", [id.as_str()], |row| {
+            Ok(row.json_option("baseline")?)
+        })
+    })?;
+    Ok(baseline.flatten())
+}
+
+/// Notes where the edge's counters stand.
+///
+/// # Errors
+/// Also when there is no such deploy.
+pub fn set_baseline<T: Serialize>(store: &Store, id: &DeployId, value: &T) -> Result<(), Error> {
+    update(store, id, "UPDATE deploys SET baseline = ?2 WHERE id = ?1", &to_json(value))
 }
 
 fn update(store: &Store, id: &DeployId, sql: &str, value: &str) -> Result<(), Error> {

@@ -59,6 +59,33 @@ pub fn list_all(store: &Store) -> Result<Vec<Environment>, Error> {
     })
 }
 
+/// Whether a person stopped it. One that nobody knows was not stopped.
+pub fn is_stopped(store: &Store, id: &EnvironmentId) -> Result<bool, Error> {
+    let is_stopped = store.read("read environment", |connection| {
+        first(
+            connection,
+            "SELECT is_stopped FROM environments WHERE id = ?1",
+            [id.as_str()],
+            |row| Ok(row.get("is_stopped")?),
+        )
+    })?;
+    Ok(is_stopped.unwrap_or(false))
+}
+
+/// Notes whether a person stopped it.
+///
+/// # Errors
+/// Also when there is no such environment.
+pub fn set_stopped(store: &Store, id: &EnvironmentId, is_stopped: bool) -> Result<(), Error> {
+    store.write("save environment", |tx| {
+        let sql = "UPDATE environments SET is_stopped = ?2 WHERE id = ?1";
+        match execute(tx, sql, params![id.as_str(), is_stopped])? {
+            0 => Err(Error::not_found("environment", id)),
+            _ => Ok(()),
+        }
+    })
+}
+
 /// Forgets an environment with everything that belongs to it: services, their releases, deploys,
 /// runs, jobs and events, instances, databases, Key Value, values. A project that has no other is
 /// forgotten too. What lies on disks is not touched; builds and artifacts stay, because others

@@ -42,7 +42,6 @@ pub mod key_values;
 pub mod projects;
 pub mod releases;
 pub mod services;
-pub mod settings;
 pub mod values;
 
 pub use assign::{FIRST_PORT, FIRST_UID};

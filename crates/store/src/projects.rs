@@ -2,9 +2,11 @@
 
 use model::{Project, ProjectId};
 use rusqlite::{Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::new_id::new_uuid;
-use crate::row::{Columns, all, execute, first};
+use crate::row::{Columns, all, execute, first, to_json};
 use crate::{Error, Store};
 
 /// The project of this name, made if there is none, with where it was applied from.
@@ -39,6 +41,33 @@ pub fn by_name(store: &Store, name: &str) -> Result<Option<Project>, Error> {
 pub fn list(store: &Store) -> Result<Vec<Project>, Error> {
     store.read("list projects", |connection| {
         all(connection, "SELECT * FROM projects ORDER BY name", [], from_row)
+    })
+}
+
+/// What it was last applied with.
+///
+/// # Errors
+/// Also when what was written down is not a `T`.
+pub fn applied<T: DeserializeOwned>(store: &Store, name: &str) -> Result<Option<T>, Error> {
+    let applied = store.read("read project", |connection| {
+        first(connection, "SELECT applied FROM projects WHERE name = ?1", [name], |row| {
+            Ok(row.json_option("applied")?)
+        })
+    })?;
+    Ok(applied.flatten())
+}
+
+/// Notes what it was applied with.
+///
+/// # Errors
+/// Also when there is no such project.
+pub fn set_applied<T: Serialize>(store: &Store, id: &ProjectId, value: &T) -> Result<(), Error> {
+    store.write("save project", |tx| {
+        let sql = "UPDATE projects SET applied = ?2 WHERE id = ?1";
+        match execute(tx, sql, params![id.as_str(), to_json(value)])? {
+            0 => Err(Error::not_found("project", id)),
+            _ => Ok(()),
+        }
     })
 }
 

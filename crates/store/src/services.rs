@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use model::{EnvironmentId, Service, ServiceId};
 use rusqlite::{Connection, Row, params};
 use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::new_id::new_uuid;
 use crate::row::{Columns, all, execute, first, to_json};
@@ -158,6 +160,49 @@ pub fn set_blueprint_hash(store: &Store, id: &ServiceId, hash: &str) -> Result<(
         id,
         "UPDATE services SET blueprint_hash = ?2 WHERE id = ?1",
         params![id.as_str(), hash],
+    )
+}
+
+/// The route that the edge was last given for it.
+///
+/// # Errors
+/// Also when what was written down is not a `T`.
+pub fn route<T: DeserializeOwned>(store: &Store, id: &ServiceId) -> Result<Option<T>, Error> {
+    let route = store.read("read route", |connection| {
+        first(connection, "SELECT route FROM services WHERE id = ?1", [id.as_str()], |row| {
+            Ok(row.json_option("route")?)
+        })
+    })?;
+    Ok(route.flatten())
+}
+
+/// Notes the route that the edge is given for it.
+pub fn set_route<T: Serialize>(store: &Store, id: &ServiceId, route: &T) -> Result<(), Error> {
+    update(
+        store,
+        id,
+        "UPDATE services SET route = ?2 WHERE id = ?1",
+        params![id.as_str(), to_json(route)],
+    )
+}
+
+/// The port that it was last seen on.
+pub fn seen_port(store: &Store, id: &ServiceId) -> Result<Option<u16>, Error> {
+    let port = store.read("read port", |connection| {
+        first(connection, "SELECT seen_port FROM services WHERE id = ?1", [id.as_str()], |row| {
+            Ok(row.get("seen_port")?)
+        })
+    })?;
+    Ok(port.flatten())
+}
+
+/// Notes the port that it was seen on.
+pub fn set_seen_port(store: &Store, id: &ServiceId, port: u16) -> Result<(), Error> {
+    update(
+        store,
+        id,
+        "UPDATE services SET seen_port = ?2 WHERE id = ?1",
+        params![id.as_str(), port],
     )
 }
 

@@ -282,8 +282,7 @@ pub async fn redeploy(
 /// The request that a service's project was last applied with.
 pub(crate) fn request_of(platform: &Platform, row: &ServiceRow) -> Result<Request, Error> {
     let project = environments::project_name(platform, &row.environment_id)?;
-    let remembered: Option<read::Remembered> =
-        store::settings::get(&platform.store, &read::remembered_key(&project))?;
+    let remembered: Option<read::Remembered> = store::projects::applied(&platform.store, &project)?;
     let Some(remembered) = remembered else {
         return Err(Problem::new("never-applied", format!("{project} was never applied"))
             .hint("`gable up` in its directory")

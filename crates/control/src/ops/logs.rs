@@ -267,18 +267,11 @@ fn recorded_builds(platform: &Platform, owner_id: &str) -> Result<Vec<InstanceId
     Ok(ids)
 }
 
-/// The key under which the instance of a build is remembered when the instance itself is gone.
-#[must_use]
-pub fn build_log_key(build_id: &model::BuildId) -> String {
-    format!("build-instance/{build_id}")
-}
-
 fn build_instance(
     platform: &Platform,
     build_id: &model::BuildId,
 ) -> Result<Option<InstanceId>, Error> {
-    let remembered: Option<InstanceId> =
-        store::settings::get(&platform.store, &build_log_key(build_id))?;
+    let remembered = store::builds::instance(&platform.store, build_id)?;
     if remembered.is_some() {
         return Ok(remembered);
     }

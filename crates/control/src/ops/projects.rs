@@ -130,7 +130,6 @@ async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<()
     }
     // The records go first: what is left of the directories belongs to nobody and harms nobody.
     store::environments::delete_everything(&platform.store, id)?;
-    environments::set_stopped(platform, id, false)?;
     platform.wake();
     blocking(platform, move |_| directories.iter().try_for_each(|path| remove_dir(path))).await?;
     platform.forget_network(id);

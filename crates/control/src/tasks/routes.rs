@@ -70,17 +70,12 @@ impl Publisher {
     }
 }
 
-/// The key under which a service's route is written down.
-fn route_key(service_id: &ServiceId) -> String {
-    format!("route/{service_id}")
-}
-
 /// The route that the edge was last given for a service.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn stored_route(platform: &Platform, id: &ServiceId) -> Result<Option<RouteState>, Error> {
-    Ok(store::settings::get(&platform.store, &route_key(id))?)
+    Ok(store::services::route(&platform.store, id)?)
 }
 
 /// Writes down the route of a service; [`Publisher::publish`] makes it true.
@@ -88,7 +83,7 @@ pub fn stored_route(platform: &Platform, id: &ServiceId) -> Result<Option<RouteS
 /// # Errors
 /// When the store cannot be written.
 pub fn store_route(platform: &Platform, id: &ServiceId, route: &RouteState) -> Result<(), Error> {
-    Ok(store::settings::set(&platform.store, &route_key(id), route)?)
+    Ok(store::services::set_route(&platform.store, id, route)?)
 }
 
 struct ServiceFacts {

@@ -132,7 +132,7 @@ fn two_processes_use_one_database() {
     }
     // While both go on.
     for number in 0..20 {
-        store::settings::set(&store, &number.to_string(), &number).unwrap();
+        store::projects::upsert(&store, &number.to_string(), "/src").unwrap();
     }
     drop(workers);
     assert_eq!(store::services::list_all(&store).unwrap().len(), 1);

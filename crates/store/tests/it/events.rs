@@ -24,7 +24,7 @@ fn those_who_wait_are_woken_with_the_newest_number_after_the_commit() {
     let newest = Arc::new(AtomicU64::new(0));
     let told = Arc::clone(&newest);
     store.subscribe(Arc::new(move |sequence| told.store(sequence, Ordering::SeqCst)));
-    store::settings::set(&store, "a", &1).unwrap();
+    store::projects::upsert(&store, "a", "/src").unwrap();
     assert_eq!(newest.load(Ordering::SeqCst), 0);
     let sequence = store::events::append(&store, &event(1)).unwrap();
     assert_eq!(newest.load(Ordering::SeqCst), sequence);

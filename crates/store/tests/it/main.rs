@@ -6,6 +6,7 @@ mod events;
 mod open;
 mod rows;
 mod secrets;
+mod states;
 mod values;
 
 use jiff::Timestamp;

@@ -27,7 +27,7 @@ fn a_database_of_a_newer_gable_is_refused_and_left_alone() {
     assert!(matches!(error, Error::NewerSchema { found: 99, .. }), "{error:?}");
     assert!(error.to_string().contains("schema version 99"), "{error}");
     assert!(error.problem().hint.unwrap().contains("newer gable"));
-    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
     assert_eq!(
         store::services::list_all(&Store::open(directory.path()).unwrap()).unwrap().len(),
         1
@@ -77,13 +77,14 @@ fn readers_and_writers_of_many_threads_do_not_disturb_each_other() {
             let (store, row) = (store.clone(), &row);
             scope.spawn(move || {
                 for number in 0..10 {
-                    store::settings::set(&store, &format!("{thread}/{number}"), &number).unwrap();
+                    store::projects::upsert(&store, &format!("{thread}/{number}"), "/src").unwrap();
                     assert_eq!(store::services::get(&store, &row.id).unwrap().as_ref(), Some(row));
                 }
             });
         }
     });
-    assert_eq!(store::settings::keys(&store, "").unwrap().len(), 80);
+    // One is that of the service.
+    assert_eq!(store::projects::list(&store).unwrap().len(), 81);
 }
 
 /// A file system of its own, unmounted at the end.
@@ -111,16 +112,16 @@ fn a_full_disk_is_named_and_nothing_is_half_written() {
     let store = Store::open(directory.path()).unwrap();
     let mut written = 0;
     let error = loop {
-        match store::settings::set(&store, &format!("{written:04}"), &"x".repeat(20_000)) {
-            Ok(()) => written += 1,
+        match store::projects::upsert(&store, &format!("{written:04}"), &"x".repeat(20_000)) {
+            Ok(_) => written += 1,
             Err(error) => break error,
         }
         assert!(written < 1000, "the disk never became full");
     };
     assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
     assert!(error.to_string().contains("disk that holds the state is full"), "{error}");
-    assert_eq!(store::settings::keys(&store, "").unwrap().len(), written);
+    assert_eq!(store::projects::list(&store).unwrap().len(), written);
     drop(store);
     let store = Store::open(directory.path()).unwrap();
-    assert_eq!(store::settings::keys(&store, "").unwrap().len(), written);
+    assert_eq!(store::projects::list(&store).unwrap().len(), written);
 }

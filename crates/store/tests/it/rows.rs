@@ -247,22 +247,6 @@ fn a_job_remembers_its_command_and_its_first_ending() {
 }
 
 #[test]
-fn settings_and_generations_are_remembered() {
-    let store = Store::in_memory().unwrap();
-    assert_eq!(store::settings::get::<Vec<u8>>(&store, "a").unwrap(), None);
-    store::settings::set(&store, "proof/a", &vec![1, 2]).unwrap();
-    store::settings::set(&store, "proof/b", &vec![3]).unwrap();
-    store::settings::set(&store, "proof/a", &vec![4]).unwrap();
-    assert_eq!(store::settings::get(&store, "proof/a").unwrap(), Some(vec![4]));
-    assert!(store::settings::get::<String>(&store, "proof/a").is_err());
-    assert_eq!(store::settings::keys(&store, "proof/").unwrap(), ["proof/a", "proof/b"]);
-    store::settings::remove(&store, "proof/a").unwrap();
-    assert_eq!(store::settings::keys(&store, "pro_f").unwrap(), Vec::<String>::new());
-    let first = store::generations::next(&store).unwrap();
-    assert!(store::generations::next(&store).unwrap() > first);
-}
-
-#[test]
 fn a_purged_environment_leaves_nothing_and_its_neighbour_everything() {
     let store = Store::in_memory().unwrap();
     let row = web(&store);

@@ -12,7 +12,7 @@ use store::key_values::KeyValueRow;
 use store::services::ServiceRow;
 use uuid::Uuid;
 
-use super::read::{Found, remembered_key};
+use super::read::Found;
 use super::{Change, ChangeAction, DEFAULT_ENVIRONMENT, Noun, Request, keep_values, wire_facts};
 use crate::environments;
 use crate::error::Error;
@@ -67,7 +67,13 @@ impl Picture {
         request: &Request,
     ) -> Result<Self, Error> {
         let picture = draw(platform, Pen::Write, found, request)?;
-        store::settings::set(&platform.store, &remembered_key(&found.project), &found.remembered)?;
+        // A file may declare several projects: each can be asked for again.
+        let mut projects: Vec<&ProjectId> =
+            picture.scopes.iter().map(|scope| &scope.environment.project_id).collect();
+        projects.dedup();
+        for project in projects {
+            store::projects::set_applied(&platform.store, project, &found.remembered)?;
+        }
         Ok(picture)
     }
 }

@@ -36,10 +36,6 @@ pub(crate) struct Remembered {
     pub(crate) project: Option<String>,
 }
 
-pub(crate) fn remembered_key(project: &str) -> String {
-    format!("applied/{project}")
-}
-
 /// A Blueprint that was read.
 pub(super) struct Found {
     pub(super) project: String,

@@ -15,7 +15,6 @@ use crate::environments;
 use crate::error::Error;
 use crate::events;
 use crate::instances::{self, Run};
-use crate::ops::logs::build_log_key;
 use crate::platform::Platform;
 use crate::tasks::routes;
 use crate::tasks::services::look::{Seen, build_key, stop_key};
@@ -105,7 +104,7 @@ fn start_build(platform: &Platform, seen: &Seen, deploy_id: &DeployId) -> Result
         InstancePurpose::Build(build.id.clone()),
         &seen.row.id,
     )?;
-    store::settings::set(&platform.store, &build_log_key(&build.id), &instance.id)?;
+    store::builds::set_instance(&platform.store, &build.id, &instance.id)?;
     let request = build::BuildRequest {
         build_id: build.id.clone(),
         instance_id: instance.id,

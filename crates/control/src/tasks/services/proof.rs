@@ -22,10 +22,6 @@ struct Baseline {
     has_switched: bool,
 }
 
-fn key(deploy_id: &DeployId) -> String {
-    format!("proof/{deploy_id}")
-}
-
 /// Notes where the counters stand before anything is touched.
 pub(super) async fn begin(
     platform: &Platform,
@@ -40,7 +36,7 @@ pub(super) async fn begin(
         held: counters.map_or(0, |counters| counters.held),
         ..Baseline::default()
     };
-    Ok(store::settings::set(&platform.store, &key(deploy_id), &baseline)?)
+    Ok(store::deploys::set_baseline(&platform.store, deploy_id, &baseline)?)
 }
 
 /// Notes what the old instances were answering at the switch.
@@ -50,8 +46,8 @@ pub(super) fn switched(
     old: &[InstanceId],
     applied: &edge::Applied,
 ) -> Result<(), Error> {
-    let key = key(deploy_id);
-    let mut baseline: Baseline = store::settings::get(&platform.store, &key)?.unwrap_or_default();
+    let mut baseline: Baseline =
+        store::deploys::baseline(&platform.store, deploy_id)?.unwrap_or_default();
     // After a crash between the switch and its record this runs twice; the first count stands.
     if !baseline.has_switched {
         baseline.in_flight = applied
@@ -63,7 +59,7 @@ pub(super) fn switched(
         baseline.old = old.to_vec();
         baseline.has_switched = true;
     }
-    Ok(store::settings::set(&platform.store, &key, &baseline)?)
+    Ok(store::deploys::set_baseline(&platform.store, deploy_id, &baseline)?)
 }
 
 /// Completes the proof of the live deploy once the old instances answer nothing any more.
@@ -72,8 +68,8 @@ pub(super) async fn follow(platform: &Platform, seen: &Seen) -> Result<(), Error
     if live.deploy.proof.is_some() {
         return Ok(());
     }
-    let key = key(&live.deploy.id);
-    let baseline: Baseline = store::settings::get(&platform.store, &key)?.unwrap_or_default();
+    let baseline: Baseline =
+        store::deploys::baseline(&platform.store, &live.deploy.id)?.unwrap_or_default();
     let status = match &seen.edge {
         Some(status) => status.clone(),
         None => match platform.publisher.status().await {
@@ -101,6 +97,5 @@ pub(super) async fn follow(platform: &Platform, seen: &Seen) -> Result<(), Error
         held: counters.map_or(0, |counters| since(counters.held, baseline.held)),
     };
     store::deploys::set_proof(&platform.store, &live.deploy.id, &proof)?;
-    store::settings::remove(&platform.store, &key)?;
     events::proven(platform, &seen.row, &live.deploy, proof)
 }
