@@ -5,8 +5,11 @@
 
 use serde::Serialize;
 
+mod kinds;
 mod service;
 mod tables;
+
+pub(crate) use kinds::{Kind, kind_of};
 
 /// Where a field stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -174,7 +177,7 @@ pub(crate) enum Match {
     /// By a small distance.
     Close(&'static Field),
     /// Not at all; perhaps with a name that looks a little like it.
-    Unknown(Option<&'static str>),
+    Unknown(Option<&'static Field>),
 }
 
 /// Finds the field that a key of a place means.
@@ -205,7 +208,7 @@ pub(crate) fn find(place: Place, key: &str) -> Match {
     match nearest {
         Some((1, field)) if plain.len() >= 4 => Match::Close(field),
         Some((2, field)) if plain.len() >= 8 => Match::Close(field),
-        Some((distance, field)) if distance * 3 <= plain.len() => Match::Unknown(Some(field.name)),
+        Some((distance, field)) if distance * 3 <= plain.len() => Match::Unknown(Some(field)),
         _ => Match::Unknown(None),
     }
 }
@@ -238,7 +241,7 @@ mod tests {
                 Match::Exact(field) => format!("exact {}", field.name),
                 Match::Spelled(field) => format!("spelled {}", field.name),
                 Match::Close(field) => format!("close {}", field.name),
-                Match::Unknown(near) => format!("unknown {}", near.unwrap_or("-")),
+                Match::Unknown(near) => format!("unknown {}", near.map_or("-", |field| field.name)),
             };
             assert_eq!(found, expected, "{key}");
         };
@@ -250,6 +253,7 @@ mod tests {
         check(Place::EnvVar, "fromGourp", "close fromGroup");
         check(Place::EnvVar, "formGroup", "close fromGroup");
         check(Place::Root, "atabases", "close databases");
+        check(Place::Service, "nam", "unknown name");
         check(Place::Service, "frobnicate", "unknown -");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::catalog::{self, Field, Match, Place, Shapes};
+use crate::catalog::{self, Field, Kind, Match, Place, Shapes};
 use crate::code::Code;
 use crate::mask::{MASK, is_harmless};
 use crate::tree::{Entry, Node, Value};
@@ -118,7 +118,15 @@ impl Checker<'_> {
         keys: &HashSet<&str>,
     ) {
         let path = child(&fields.path, &entry.key);
-        let found = catalog::find(place, &entry.key);
+        let found = match catalog::find(place, &entry.key) {
+            // What stands in the place of a field that is missing, and looks like it, is it.
+            Match::Unknown(Some(near))
+                if place != Place::EnvVar && stands_for(fields, entry, near, (place, keys)) =>
+            {
+                Match::Close(near)
+            }
+            found => found,
+        };
         let (Match::Exact(field) | Match::Spelled(field) | Match::Close(field)) = found else {
             fields.unknown.push(entry);
             if place != Place::EnvVar {
@@ -129,7 +137,7 @@ impl Checker<'_> {
         if !matches!(found, Match::Exact(_)) && keys.contains(field.name) {
             // Both spellings are there: the right one counts.
             fields.unknown.push(entry);
-            self.unknown_field(fields, entry, Match::Unknown(Some(field.name)));
+            self.unknown_field(fields, entry, Match::Unknown(Some(field)));
             return;
         }
         let slot = Slot {
@@ -209,7 +217,7 @@ impl Checker<'_> {
             self.remove(&slot)
         });
         let hint = match found {
-            Match::Unknown(Some(near)) => format!("did you mean `{near}`?"),
+            Match::Unknown(Some(near)) => format!("did you mean `{}`?", near.name),
             _ => "remove it, or look for its name in Render's Blueprint reference".to_owned(),
         };
         let message = format!("there is no field `{}` here; it was ignored", entry.key);
@@ -272,6 +280,41 @@ impl Checker<'_> {
 /// The path of a key in a mapping.
 pub(super) fn child(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Whether an unknown pair can be taken for the field that its key looks like: the mapping has no
+/// other pair for that field, and the value is of its kind.
+fn stands_for(
+    fields: &Fields<'_>,
+    entry: &Entry,
+    near: &'static Field,
+    (place, keys): (Place, &HashSet<&str>),
+) -> bool {
+    let means_it = |key: &&str| match catalog::find(place, key) {
+        Match::Exact(field)
+        | Match::Spelled(field)
+        | Match::Close(field)
+        | Match::Unknown(Some(field)) => field.name == near.name,
+        Match::Unknown(None) => false,
+    };
+    let others = keys.iter().filter(|key| **key != entry.key);
+    !fields.has(near.name) && !others.clone().any(means_it) && fits(near, &entry.value)
+}
+
+fn fits(field: &Field, node: &Node) -> bool {
+    match (catalog::kind_of(field), &node.value) {
+        (Some(Kind::List), Value::List(_)) | (Some(Kind::Map), Value::Map(_)) => true,
+        (Some(kind), Value::Scalar(scalar)) if !scalar.is_null() => match kind {
+            Kind::Number => scalar.text.trim().parse::<f64>().is_ok(),
+            Kind::Switch => matches!(
+                scalar.text.trim().to_ascii_lowercase().as_str(),
+                "true" | "false" | "yes" | "no"
+            ),
+            Kind::Text => true,
+            Kind::List | Kind::Map => false,
+        },
+        _ => false,
+    }
 }
 
 /// A value for a person.

@@ -150,6 +150,43 @@ fn mappings_of_variables_become_lists() {
 }
 
 #[test]
+fn an_unknown_field_that_stands_for_a_missing_one_is_renamed() {
+    insta::assert_snapshot!(check(
+        "services:\n  - type: worker\n    nam: a # its name\n    runtime: go\n    startCommand: x\n"
+    ), @r"
+    --- a/render.yaml
+    +++ b/render.yaml
+    @@ -1,5 +1,5 @@
+     services:
+       - type: worker
+    -    nam: a # its name
+    +    name: a # its name
+         runtime: go
+         startCommand: x
+    left:
+    ");
+}
+
+#[test]
+fn an_unknown_field_is_not_renamed_to_one_that_is_there_or_of_another_kind() {
+    insta::assert_snapshot!(check(
+        "services:\n  - type: worker\n    name: a\n    nam: b\n    runtime: go\n    startCommand: x\n    dik: 5\n"
+    ), @r"
+    --- a/render.yaml
+    +++ b/render.yaml
+    @@ -1,7 +1,5 @@
+     services:
+       - type: worker
+         name: a
+    -    nam: b
+         runtime: go
+         startCommand: x
+    -    dik: 5
+    left:
+    ");
+}
+
+#[test]
 fn windows_line_ends_stay() {
     let text = "services:\r\n  - type: redis\r\n    name: a\r\n";
     let fixed = fix(text, &options(Mode::Tolerant));
