@@ -229,10 +229,36 @@ fn coloured(diff: &str, paint: Paint) -> String {
 }
 
 fn explain(printer: Printer, args: &ExplainFieldArgs) -> Outcome {
-    match &args.file {
-        Some(file) => explain_file(printer, file, args.field.as_deref()),
-        None => explain_fields(printer, args.field.as_deref()),
+    match explained(args)? {
+        (Some(file), field) => explain_file(printer, &file, field),
+        (None, field) => explain_fields(printer, field),
     }
+}
+
+/// The file and the field that were meant.
+fn explained(args: &ExplainFieldArgs) -> Result<(Option<PathBuf>, Option<&str>), Stop> {
+    let (first, second) = (args.first.as_deref(), args.second.as_deref());
+    let is_first_file = args.named_file.is_none() && first.is_some_and(is_file);
+    let (file, fields) = if is_first_file {
+        (first.map(PathBuf::from), [None, second])
+    } else {
+        (args.named_file.clone(), [first, second])
+    };
+    match fields {
+        [Some(first), Some(second)] => {
+            Err(Stop::usage(format!("{first} is no file, and `{second}` is a second field"))
+                .hint("`gable blueprint explain [FILE] [FIELD]`"))
+        }
+        [one, other] => Ok((file, one.or(other))),
+    }
+}
+
+/// Whether a word names a file rather than a field. A field that is called like a folder is still
+/// a field.
+fn is_file(word: &str) -> bool {
+    let path = Path::new(word);
+    let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+    word == STDIN || path.is_file() || matches!(extension, Some("yaml" | "yml"))
 }
 
 /// Each field that a file has.

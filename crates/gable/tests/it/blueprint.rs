@@ -181,3 +181,30 @@ fn explain_says_how_fields_are_treated() {
         ");
     assert_eq!(run_in(folder.path(), &["blueprint", "explain", "nosuchfield"]).code, 2);
 }
+
+#[test]
+fn explain_takes_a_file_where_a_field_may_stand() {
+    let folder = folder(CLEAN);
+    std::fs::write(folder.path().join("services"), CLEAN).unwrap();
+    let check = |arguments: &[&str]| check(folder.path(), arguments);
+    let with_option = check(&["explain", "--file", "render.yaml"]);
+    assert_eq!(check(&["explain", "render.yaml"]), with_option);
+    assert_eq!(check(&["explain", "services"]), with_option, "an existing file is one");
+    let one = check(&["explain", "--file", "render.yaml", "startCommand"]);
+    assert!(one.contains("services[0].startCommand") && !one.contains("runtime"), "{one}");
+    assert_eq!(check(&["explain", "render.yaml", "startCommand"]), one);
+    insta::assert_snapshot!(check(&["explain", "gone.yaml"]), @r"
+        exit 2
+        --- stdout
+        --- stderr
+        error: gone.yaml cannot be read: No such file or directory (os error 2)
+        ");
+    insta::assert_snapshot!(check(&["explain", "region", "disk"]), @r"
+        exit 2
+        --- stdout
+        --- stderr
+        error: region is no file, and `disk` is a second field
+
+        hint: `gable blueprint explain [FILE] [FIELD]`
+        ");
+}

@@ -122,13 +122,19 @@ pub(crate) struct FixArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  gable blueprint explain                       every field that there is
-  gable blueprint explain services.disk         those of disks
-  gable blueprint explain --file render.yaml    every field of a file, with its value")]
+  gable blueprint explain                             every field that there is
+  gable blueprint explain services.disk               those of disks
+  gable blueprint explain render.yaml                 every field of a file, with its value
+  gable blueprint explain render.yaml services.disk   those of its disks")]
 pub(crate) struct ExplainFieldArgs {
+    /// The fields of this file; - is stdin. What is no file and does not end in .yaml or .yml is a
+    /// field
+    #[arg(value_name = "FILE")]
+    pub(crate) first: Option<String>,
     /// Only fields with this in their path
-    pub(crate) field: Option<String>,
-    /// The fields of this file; - is stdin
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
+    #[arg(value_name = "FIELD")]
+    pub(crate) second: Option<String>,
+    /// The file, where its name could be taken for a field
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub(crate) named_file: Option<PathBuf>,
 }
