@@ -17,7 +17,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     // The shim of an instance writes its log.
     ("engine", &["model", "telemetry"]),
-    ("build", &["model", "engine", "telemetry"]),
+    ("images", &["model"]),
+    // What a Dockerfile made is kept as an image like any other.
+    ("build", &["model", "engine", "images", "telemetry"]),
     ("databases", &["model", "engine"]),
     ("edge", &["model"]),
     (
@@ -29,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "engine",
+            "images",
             "build",
             "databases",
             "edge",
