@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use engine::{Config, Driver, InstanceSpec, Limits, NativeDriver, Root, User};
+use engine::{Config, ContainerSpec, Driver, InstanceSpec, Limits, NativeDriver, Root, User};
 use model::{EnvironmentId, InstanceId};
 use uuid::Uuid;
 
@@ -68,7 +68,7 @@ fn spec(environment: &EnvironmentId, state: &Path) -> InstanceSpec {
         hostname: "web".to_owned(),
         environment_id: environment.clone(),
         root: Root::HostUserland,
-        user: User { uid: 900_001, name: "render".to_owned(), home: PathBuf::from("/opt/render") },
+        user: User::alone(900_001, "render", "/opt/render"),
         command: vec!["/bin/sleep".to_owned(), "600".to_owned()],
         cwd: PathBuf::from("/"),
         env: Vec::new(),
@@ -84,6 +84,7 @@ fn spec(environment: &EnvironmentId, state: &Path) -> InstanceSpec {
         log: state.join(format!("logs/{id}.log")),
         port_hint: None,
         label: "measurement".to_owned(),
+        container: ContainerSpec::default(),
         id,
     }
 }

@@ -54,8 +54,8 @@ pub trait Driver: Send + Sync + 'static {
     /// When there is no such instance.
     async fn wait(&self, id: &InstanceId) -> Result<model::Exit, Error>;
 
-    /// TERM to every process of the instance, and KILL to what is left after `grace`. Returns when
-    /// nothing of it runs.
+    /// TERM to every process of the instance, or the stop signal that its spec declares to the main
+    /// one, and KILL to what is left after `grace`. Returns when nothing of it runs.
     ///
     /// # Errors
     /// When processes survive KILL.
@@ -123,6 +123,8 @@ pub struct ExecRequest {
     pub stdio: [OwnedFd; 3],
     /// Whether the descriptors are a terminal that shall become the controlling one.
     pub terminal: bool,
+    /// How long it may take, if that is limited. Then it is killed, with all that it started.
+    pub time: Option<Duration>,
 }
 
 /// Why the engine could not do what it was asked.

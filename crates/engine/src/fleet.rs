@@ -255,8 +255,9 @@ pub async fn exec(run_dir: &Path, id: &InstanceId, request: ExecRequest) -> Resu
 }
 
 async fn exec_in(directory: &Path, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
-    let ExecRequest { command, cwd, env, stdio, terminal } = request;
-    let message = Request::Exec { command, cwd, env, terminal };
+    let ExecRequest { command, cwd, env, stdio, terminal, time } = request;
+    let time_ms = time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let message = Request::Exec { command, cwd, env, terminal, time_ms };
     let numbers = stdio.each_ref().map(AsRawFd::as_raw_fd);
     let failed =
         |why: String| Error::Refused { doing: format!("run a command in instance {id}"), why };

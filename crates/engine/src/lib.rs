@@ -9,6 +9,15 @@
 //! the control plane can be killed at any moment: no instance notices, and [`Driver::recover`]
 //! finds everything again.
 //!
+//! # Images
+//!
+//! An instance whose root is made of layers has what containers usually have: the capabilities of
+//! containers without that for device nodes, no new privileges (so `sudo` in an image does nothing),
+//! and an init: the shim is process 1 and reaps what nobody waits for. The main process is never
+//! process 1. Programs that only warn about that (`tini`, `dumb-init`) work, and signals do what
+//! they do for ordinary programs; one that insists (`s6-overlay`, `systemd`) ends with its own
+//! error. There is no user namespace: user ids inside are those of the machine.
+//!
 //! # Limits
 //!
 //! Instances of one environment share a bridge and can imitate each other's addresses. Instances
@@ -41,4 +50,6 @@ pub use fleet::exec;
 pub use native::{Config, NativeDriver, leave};
 pub use plain::PlainDriver;
 pub use shim::shim_main;
-pub use spec::{DEFAULT_PATH, InstanceSpec, Limits, Mount, Root, TOOLS_DIR, User};
+pub use spec::{
+    ContainerSpec, DEFAULT_PATH, InstanceSpec, Limits, Mount, PlacedFile, Root, TOOLS_DIR, User,
+};

@@ -148,6 +148,11 @@ impl Driver for NativeDriver {
     }
 
     async fn start(&self, spec: &InstanceSpec) -> Result<InstanceState, Error> {
+        let refusals = spec.refusals();
+        if !refusals.is_empty() {
+            let doing = format!("start {}", spec.label);
+            return Err(Error::Refused { doing, why: refusals.join("; ") });
+        }
         self.network(&spec.environment_id).await?;
         let host_end =
             format!("gv{}", &digest(&[self.digest.as_bytes(), spec.id.as_str().as_bytes()])[..12]);

@@ -76,7 +76,14 @@ pub(crate) enum Request {
     /// TERM to everything, and KILL after the grace.
     Stop { grace_ms: u64 },
     /// Run one more command; descriptors 0, 1 and 2 come with this.
-    Exec { command: Vec<String>, cwd: Option<PathBuf>, env: Vec<(String, String)>, terminal: bool },
+    Exec {
+        command: Vec<String>,
+        cwd: Option<PathBuf>,
+        env: Vec<(String, String)>,
+        terminal: bool,
+        /// It is killed after so long.
+        time_ms: Option<u64>,
+    },
 }
 
 /// What becomes of a [`Request::Exec`].

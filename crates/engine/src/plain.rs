@@ -6,11 +6,11 @@
 //! - The address of every instance is 127.0.0.1, and its port must be its own: give each one a
 //!   `port_hint` and pass it as `PORT`. A program that insists on another port can collide.
 //! - The command runs on the host's file system as the host's user. Mounts become directories: a
-//!   [`Mount::Bind`] is its source, a [`Mount::Overlay`] a copy of its lower directory and a
-//!   [`Mount::Scratch`] an empty directory, both in the instance's scratch directory. The working
-//!   directory is translated by them (see [`PlainDriver::host_path`]); paths inside the environment
+//!   [`Mount::Bind`] or [`Mount::Volume`] is its source, a [`Mount::Overlay`] a copy of its lower
+//!   directory and a [`Mount::Scratch`] or [`Mount::Tmpfs`] an empty directory, both in the
+//!   instance's scratch directory. The working directory is translated by them (see [`PlainDriver::host_path`]); paths inside the environment
 //!   and the command are the caller's to translate.
-//! - `files` at fixed places and images are refused. A read-only bind is not enforced: the program
+//! - `files` at fixed places, images and what only containers can be told are refused. A read-only bind is not enforced: the program
 //!   is its user's own, and may write where the user may.
 
 use std::fs;
@@ -28,7 +28,7 @@ use crate::driver::{Driver, Error, ExecRequest, Listener, Network, Seen};
 use crate::fleet::{Fleet, Launched, Places, blocking};
 use crate::native::Config;
 use crate::order::{Isolation, Order};
-use crate::spec::{InstanceSpec, Mount, Root};
+use crate::spec::{ContainerSpec, InstanceSpec, Mount, Root};
 
 /// Runs instances as plain processes.
 #[derive(Debug)]
@@ -75,6 +75,9 @@ impl PlainDriver {
             Root::Layers(_) => Some("images need the native engine, and so root"),
             Root::HostUserland if !spec.files.is_empty() => {
                 Some("files at fixed places need the native engine, and so root")
+            }
+            Root::HostUserland if spec.container != ContainerSpec::default() => {
+                Some("settings of a container need the native engine, and so root")
             }
             Root::HostUserland => None,
         };
@@ -161,9 +164,9 @@ impl Driver for PlainDriver {
 /// The directory that stands for a mount.
 fn place(scratch: &Path, number: usize, mount: &Mount) -> PathBuf {
     match mount {
-        Mount::Bind { source, .. } => source.clone(),
+        Mount::Bind { source, .. } | Mount::Volume { source, .. } => source.clone(),
         Mount::Overlay { .. } => scratch.join(format!("overlay-{number}")),
-        Mount::Scratch { .. } => scratch.join(format!("scratch-{number}")),
+        Mount::Scratch { .. } | Mount::Tmpfs { .. } => scratch.join(format!("scratch-{number}")),
     }
 }
 
@@ -171,11 +174,11 @@ fn prepare(mounts: &[Mount], scratch: &Path) -> io::Result<()> {
     for (number, mount) in mounts.iter().enumerate() {
         let place = place(scratch, number, mount);
         match mount {
-            Mount::Bind { source, .. } => {
+            Mount::Bind { source, .. } | Mount::Volume { source, .. } => {
                 fs::metadata(source)?;
             }
             Mount::Overlay { lower, .. } => copy_tree(lower, &place)?,
-            Mount::Scratch { .. } => fs::create_dir_all(&place)?,
+            Mount::Scratch { .. } | Mount::Tmpfs { .. } => fs::create_dir_all(&place)?,
         }
     }
     Ok(())

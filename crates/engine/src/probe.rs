@@ -1,21 +1,35 @@
 //! Asks an instance whether it is healthy. The rules of when and how often are the caller's.
 
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
+use model::InstanceId;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::net::unix::pipe;
+
+use crate::driver::{Driver, Error, ExecRequest};
 
 /// How much of an unhealthy answer's body is kept, in bytes.
 pub const BODY_HEAD_BYTES: usize = 512;
 
+/// How much of what a command says last is kept, in bytes.
+pub const OUTPUT_TAIL_BYTES: usize = 4096;
+/// How much longer than its time a command may take to be killed.
+const KILL_MARGIN: Duration = Duration::from_secs(5);
+
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeResult {
-    /// A 2xx or 3xx answer; for TCP, an open port (`status` 0).
+    /// A 2xx or 3xx answer; for TCP, an open port, and for a command, success (`status` 0).
     Healthy {
         /// The HTTP status.
         status: u16,
@@ -31,7 +45,8 @@ pub enum ProbeResult {
     Refused,
     /// No complete answer in time.
     Timeout,
-    /// Something else, in words: no HTTP, connection reset, no route.
+    /// Something else, in words: no HTTP, connection reset, no route; how a command failed and the
+    /// last line that it said.
     Error(String),
 }
 
@@ -46,7 +61,9 @@ impl ProbeResult {
 impl std::fmt::Display for ProbeResult {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Healthy { status: 0 } => write!(formatter, "the port is open"),
+            Self::Healthy { status: 0 } => {
+                write!(formatter, "the port is open or the command succeeded")
+            }
             Self::Healthy { status } | Self::Unhealthy { status, .. } => {
                 write!(formatter, "answered {status}")
             }
@@ -82,9 +99,97 @@ pub async fn tcp(address: IpAddr, port: u16, timeout: Duration) -> ProbeResult {
     }
 }
 
+/// Runs a command inside an instance; 0 is healthy. After `timeout` it is killed with all that it
+/// started, also if whoever asked is gone by then. What it says is read as it comes and forgotten
+/// but for its end.
+pub async fn command(
+    driver: &dyn Driver,
+    id: &InstanceId,
+    command: &[String],
+    timeout: Duration,
+) -> ProbeResult {
+    match run_command(driver, id, command, timeout).await {
+        Ok(result) => result,
+        Err(error) => ProbeResult::Error(format!("the command could not be run: {error}")),
+    }
+}
+
+async fn run_command(
+    driver: &dyn Driver,
+    id: &InstanceId,
+    command: &[String],
+    timeout: Duration,
+) -> Result<ProbeResult, Error> {
+    let host = |source| Error::Host { doing: "prepare a health check".to_owned(), source };
+    let null = File::open("/dev/null").map_err(host)?;
+    let (writer, mut reader) = output_pipe().map_err(host)?;
+    let second = writer.try_clone().map_err(host)?;
+    let request = ExecRequest {
+        command: command.to_vec(),
+        cwd: None,
+        env: Vec::new(),
+        stdio: [null.into(), writer, second],
+        terminal: false,
+        time: Some(timeout),
+    };
+    let began = Instant::now();
+    let ended = tokio::time::timeout(timeout + KILL_MARGIN, driver.exec(id, request));
+    tokio::pin!(ended);
+    let mut tail = Tail::default();
+    let mut buffer = [0; 1024];
+    let mut is_open = true;
+    let code = loop {
+        tokio::select! {
+            code = &mut ended => break code,
+            read = reader.read(&mut buffer), if is_open => match read {
+                Ok(0) | Err(_) => is_open = false,
+                Ok(length) => tail.push(&buffer[..length]),
+            },
+        }
+    };
+    // What it left in the pipe. Something that it left behind may hold the other end open.
+    while let Ok(length @ 1..) = reader.try_read(&mut buffer) {
+        tail.push(&buffer[..length]);
+    }
+    match code {
+        Err(_) => Ok(ProbeResult::Timeout),
+        Ok(Ok(0)) => Ok(ProbeResult::Healthy { status: 0 }),
+        Ok(Ok(_)) if began.elapsed() >= timeout => Ok(ProbeResult::Timeout),
+        Ok(Ok(code)) => Ok(ProbeResult::Error(match tail.last_line() {
+            line if line.is_empty() => format!("the command exited with {code}"),
+            line => format!("the command exited with {code}: {line}"),
+        })),
+        Ok(Err(error)) => Err(error),
+    }
+}
+
+fn output_pipe() -> io::Result<(OwnedFd, pipe::Receiver)> {
+    let (writer, reader) = pipe::pipe()?;
+    Ok((writer.into_blocking_fd()?, reader))
+}
+
+/// The end of what was said.
+#[derive(Debug, Default)]
+struct Tail(VecDeque<u8>);
+
+impl Tail {
+    fn push(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
+        let excess = self.0.len().saturating_sub(OUTPUT_TAIL_BYTES);
+        self.0.drain(..excess);
+    }
+
+    /// The last line that says something, without characters that move a terminal's cursor.
+    fn last_line(mut self) -> String {
+        let text = String::from_utf8_lossy(self.0.make_contiguous()).into_owned();
+        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
+        line.unwrap_or_default().chars().filter(|character| !character.is_control()).collect()
+    }
+}
+
 async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeResult> {
     TcpStream::connect(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => ProbeResult::Refused,
+        io::ErrorKind::ConnectionRefused => ProbeResult::Refused,
         _ => ProbeResult::Error(format!("connect to port {}: {error}", address.port())),
     })
 }

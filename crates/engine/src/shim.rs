@@ -15,13 +15,16 @@ mod container;
 mod end;
 mod etc;
 mod extra;
+mod inside;
 mod instance;
 mod isolate;
 mod launch;
 mod nursery;
+mod overlay;
 mod reach;
 mod root;
 mod supervise;
+mod volumes;
 
 use std::ffi::OsString;
 

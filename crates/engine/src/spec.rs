@@ -1,10 +1,20 @@
 //! What the engine is asked to run.
 
+mod capabilities;
+mod container;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{EnvironmentId, InstanceId};
 use serde::{Deserialize, Serialize};
+
+pub use capabilities::refused_capability;
+pub(crate) use capabilities::{bits, held};
+pub(crate) use container::resource_number;
+pub use container::{
+    ContainerSpec, HOST_GATEWAY, LAYERS_MAX, refused_sysctl, refused_ulimit, signal_number,
+};
 
 /// Everything the engine needs to run one instance. Its environment may hold secrets: a driver
 /// keeps it in memory or on a tmpfs, never on a disk.
@@ -29,7 +39,7 @@ pub struct InstanceSpec {
     /// What is mounted on top of the root, in order.
     pub mounts: Vec<Mount>,
     /// Small files to place, read-only, such as `/etc/secrets/x`.
-    pub files: Vec<(PathBuf, String)>,
+    pub files: Vec<PlacedFile>,
     /// How much it may use.
     pub limits: Limits,
     /// Where its output is appended; see `telemetry` for the format.
@@ -38,6 +48,9 @@ pub struct InstanceSpec {
     pub port_hint: Option<u16>,
     /// Words for people: `web v3`, `build of api`.
     pub label: String,
+    /// What else containers can be told. The default is right for native services.
+    #[serde(default)]
+    pub container: ContainerSpec,
 }
 
 /// What an instance's `/` is made of.
@@ -46,19 +59,37 @@ pub struct InstanceSpec {
 pub enum Root {
     /// The host's own userland, read-only, with a private `/tmp` and a made-up `/etc`.
     HostUserland,
-    /// Layers of an image, lowest first, under a writable layer that ends with the instance.
+    /// Layers of an image, lowest first, under a writable layer that ends with the instance. They
+    /// are directories as the kernel's overlay has them: what a layer removes is a character device
+    /// 0:0 in it, and a directory that hides those below has `trusted.overlay.opaque`. Instances
+    /// share them; nobody writes to them. A layer that is named twice counts where it is highest.
     Layers(Vec<PathBuf>),
 }
 
 /// An identity inside and outside alike: there is no user namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// User and group id.
+    /// User id.
     pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// More groups that it is in.
+    pub groups: Vec<u32>,
     /// Name in the instance's own `/etc/passwd`.
     pub name: String,
     /// Home directory inside.
     pub home: PathBuf,
+}
+
+/// A small file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedFile {
+    /// Where the instance sees it.
+    pub target: PathBuf,
+    /// What is in it.
+    pub text: String,
+    /// Permission bits. It belongs to the instance's user.
+    pub mode: u32,
 }
 
 /// One mount.
@@ -73,6 +104,24 @@ pub enum Mount {
         target: PathBuf,
         /// Whether writing is refused.
         read_only: bool,
+    },
+    /// A directory of the host that keeps what is written, and begins with what the image has at
+    /// its target: if it is empty when the instance starts, content, owner and mode are copied
+    /// there first. Its parent must belong to Gable: names beside it are used while that is done.
+    Volume {
+        /// On the host.
+        source: PathBuf,
+        /// Inside.
+        target: PathBuf,
+        /// Whether writing is refused.
+        read_only: bool,
+    },
+    /// Memory that ends with the instance, and counts as its own. Everybody inside may write there.
+    Tmpfs {
+        /// Inside.
+        target: PathBuf,
+        /// Its size, if limited.
+        size_bytes: Option<u64>,
     },
     /// A writable view of a directory that itself stays as it is; what is written ends with the
     /// instance. Owned by the instance's user.
@@ -112,14 +161,32 @@ pub const TOOLS_DIR: &str = "/opt/gable/bin";
 pub const DEFAULT_PATH: &str =
     "/opt/gable/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+impl User {
+    /// A user whose group has the same number, and who is in no other.
+    #[must_use]
+    pub fn alone(uid: u32, name: &str, home: impl Into<PathBuf>) -> Self {
+        Self { uid, gid: uid, groups: Vec::new(), name: name.to_owned(), home: home.into() }
+    }
+}
+
+impl PlacedFile {
+    /// A file that everybody inside may read.
+    #[must_use]
+    pub fn readable(target: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self { target: target.into(), text: text.into(), mode: 0o444 }
+    }
+}
+
 impl Mount {
     /// Where the instance sees it.
     #[must_use]
     pub fn target(&self) -> &std::path::Path {
         match self {
-            Self::Bind { target, .. } | Self::Overlay { target, .. } | Self::Scratch { target } => {
-                target
-            }
+            Self::Bind { target, .. }
+            | Self::Volume { target, .. }
+            | Self::Tmpfs { target, .. }
+            | Self::Overlay { target, .. }
+            | Self::Scratch { target } => target,
         }
     }
 }

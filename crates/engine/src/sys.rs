@@ -133,10 +133,10 @@ pub(crate) fn take_terminal() -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
-/// Gives up every capability for good: also what a program could gain by being executed.
-pub(crate) fn drop_capabilities() -> nix::Result<()> {
+/// Gives up every capability but these for good: also what a program could gain by being executed.
+pub(crate) fn limit_capabilities(kept: u64) -> nix::Result<()> {
     const LAST_POSSIBLE: libc::c_ulong = 63;
-    for capability in 0..=LAST_POSSIBLE {
+    for capability in (0..=LAST_POSSIBLE).filter(|number| kept >> number & 1 == 0) {
         #[expect(unsafe_code, reason = "no crate in use wraps PR_CAPBSET_DROP")]
         // SAFETY: integers only. Numbers that the kernel does not know are refused.
         let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
@@ -147,14 +147,41 @@ pub(crate) fn drop_capabilities() -> nix::Result<()> {
     Ok(())
 }
 
-/// Empties the permitted, effective and inheritable sets.
-pub(crate) fn clear_capabilities() -> nix::Result<()> {
+/// Sets the permitted and effective sets, and empties the inheritable one, and with it the ambient.
+pub(crate) fn hold_capabilities(mask: u64) -> nix::Result<()> {
     const VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [VERSION_3, 0];
-    let data = [0_u32; 6];
+    let (low, high) = ((mask & 0xffff_ffff) as u32, (mask >> 32) as u32);
+    let data: [u32; 6] = [low, low, 0, high, high, 0];
     #[expect(unsafe_code, reason = "no crate in use wraps capset")]
     // SAFETY: header and data have the layout of version 3: two words and two times three words.
     let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    Errno::result(result).map(drop)
+}
+
+/// Sets a limit of this process and of those that it becomes.
+pub(crate) fn set_limit(resource: i64, soft: u64, hard: u64) -> nix::Result<()> {
+    let limit: [u64; 2] = [soft, hard];
+    let none = std::ptr::null_mut::<u64>();
+    #[expect(unsafe_code, reason = "nix has this behind a feature that nothing else needs")]
+    // SAFETY: the two words live through the call, which writes nothing; 0 is this process.
+    let result = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, limit.as_ptr(), none) };
+    Errno::result(result).map(drop)
+}
+
+/// Sends a signal by number: real-time ones have no name.
+pub(crate) fn kill_number(pid: Pid, signal: i32) -> nix::Result<()> {
+    #[expect(unsafe_code, reason = "nix knows no real-time signals")]
+    // SAFETY: integers only.
+    let result = unsafe { libc::kill(pid.as_raw(), signal) };
+    Errno::result(result).map(drop)
+}
+
+/// Waits until everything on the file system of this descriptor is on the disk.
+pub(crate) fn sync_file_system(descriptor: impl AsFd) -> nix::Result<()> {
+    #[expect(unsafe_code, reason = "no crate in use wraps syncfs")]
+    // SAFETY: the descriptor is open.
+    let result = unsafe { libc::syncfs(descriptor.as_fd().as_raw_fd()) };
     Errno::result(result).map(drop)
 }
 

@@ -21,8 +21,8 @@ use crate::order::Order;
 use crate::shim::instance::{self, Said};
 use crate::shim::launch::Program;
 use crate::shim::root::Prepared;
-use crate::shim::{Doing, Refusal};
-use crate::sys;
+use crate::shim::{Doing, Refusal, isolate};
+use crate::{spec, sys};
 
 /// Makes the container and lets its main process run. The calling process has the instance's
 /// descriptors as its own 0, 1 and 2, and ends afterwards.
@@ -110,24 +110,50 @@ impl Executor for Become {
 /// The container in the words of the OCI runtime specification, version 1.
 fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
     let spec = &order.spec;
-    let mut mounts = kernel_mounts();
+    let container = &spec.container;
+    let mut mounts = kernel_mounts(container.shm_bytes.unwrap_or(SHM_BYTES));
     mounts.extend(root.mounts.iter().cloned());
     let none: [&str; 0] = [];
+    let capabilities = spec::held(spec);
+    // As when the kernel lets a program become another user: what root could do is gone, and what
+    // programs may gain by being executed is bounded.
+    let effective = if spec.user.uid == 0 { &capabilities[..] } else { &[] };
+    let ulimits: Vec<Value> = container
+        .ulimits
+        .iter()
+        .map(|ulimit| {
+            let kind = format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase());
+            json!({ "type": kind, "soft": ulimit.soft, "hard": ulimit.hard })
+        })
+        .collect();
+    let of_others = |(name, _): &&(String, String)| !isolate::is_of_network(name);
+    let sysctls: HashMap<&str, &str> = container
+        .sysctls
+        .iter()
+        .filter(of_others)
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     json!({
         "ociVersion": "1.0.2",
         "hostname": spec.hostname,
         "root": { "path": PathBuf::from("root"), "readonly": root.is_read_only },
         "process": {
             "terminal": false,
-            "user": { "uid": spec.user.uid, "gid": spec.user.uid, "umask": 0o022 },
+            "user": {
+                "uid": spec.user.uid,
+                "gid": spec.user.gid,
+                "additionalGids": spec.user.groups,
+                "umask": 0o022,
+            },
+            "rlimits": ulimits,
             "args": spec.command,
             // Checked by the program itself, which can say what is wrong with it.
             "cwd": "/",
             "env": none,
             "noNewPrivileges": true,
             "capabilities": {
-                "bounding": none, "effective": none, "inheritable": none,
-                "permitted": none, "ambient": none,
+                "bounding": capabilities, "effective": effective, "permitted": effective,
+                "inheritable": none, "ambient": none,
             },
         },
         "mounts": mounts,
@@ -137,9 +163,12 @@ fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
             ],
             "cgroupsPath": cgroup,
             "resources": resources(order),
+            "sysctl": sysctls,
+            // What root could read or change there is of the whole machine.
             "maskedPaths": [
-                "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/acpi", "/proc/scsi",
-                "/sys/firmware",
+                "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+                "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+                "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
             ],
             "readonlyPaths": [
                 "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
@@ -148,7 +177,11 @@ fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
     })
 }
 
-fn kernel_mounts() -> Vec<Value> {
+/// Size of `/dev/shm` where nothing is said.
+const SHM_BYTES: u64 = 256 << 20;
+
+fn kernel_mounts(shm_bytes: u64) -> Vec<Value> {
+    let shm_size = format!("size={shm_bytes}");
     let mount = |destination: &str, kind: &str, options: &[&str]| {
         let source = kind;
         json!({
@@ -166,7 +199,7 @@ fn kernel_mounts() -> Vec<Value> {
             "devpts",
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
         ),
-        mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=256m"]),
+        mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
     ]
 }

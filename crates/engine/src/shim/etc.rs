@@ -7,7 +7,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use crate::spec::User;
+use crate::spec::{HOST_GATEWAY, User};
 
 /// Names in the host's `/etc` that an instance sees. A name that ends with `*` stands for all that
 /// begin so. None holds secrets: no `shadow`, no `ssh`, no private keys of TLS servers.
@@ -63,15 +63,23 @@ pub(super) struct Own<'a> {
     pub(super) user: &'a User,
     pub(super) address: Ipv4Addr,
     pub(super) gateway: Ipv4Addr,
+    /// Names and addresses besides.
+    pub(super) extra_hosts: &'a [(String, String)],
 }
 
 impl Own<'_> {
     /// Name and text of each file that differs from instance to instance.
     pub(super) fn network_files(&self) -> [(&'static str, String); 3] {
         let Self { hostname, address, gateway, .. } = self;
-        let hosts = format!(
+        let mut hosts = format!(
             "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{address}\t{hostname}\n"
         );
+        for (name, address) in self.extra_hosts {
+            let _ = match address.as_str() {
+                HOST_GATEWAY => writeln!(hosts, "{gateway}\t{name}"),
+                address => writeln!(hosts, "{address}\t{name}"),
+            };
+        }
         // Two seconds: the asked one is on this machine, or does not run for the moment.
         let resolv = format!("nameserver {gateway}\noptions timeout:2 attempts:3\n");
         [("hosts", hosts), ("resolv.conf", resolv), ("hostname", format!("{hostname}\n"))]
@@ -94,12 +102,12 @@ impl Own<'_> {
     }
 
     fn accounts(&self) -> (String, String) {
-        let User { uid, name, home } = self.user;
+        let User { uid, gid, name, home, .. } = self.user;
         let mut passwd = String::from("root:x:0:0:root:/root:/bin/sh\n");
         let mut group = String::from("root:x:0:\ntty:x:5:\n");
         if *uid != 0 {
-            let _ = writeln!(passwd, "{name}:x:{uid}:{uid}:{name}:{}:/bin/bash", home.display());
-            let _ = writeln!(group, "{name}:x:{uid}:");
+            let _ = writeln!(passwd, "{name}:x:{uid}:{gid}:{name}:{}:/bin/bash", home.display());
+            let _ = writeln!(group, "{name}:x:{gid}:");
         }
         passwd.push_str("nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n");
         group.push_str("nogroup:x:65534:\n");

@@ -16,7 +16,7 @@ use nix::unistd::{ForkResult, Gid, Pid, Uid, pipe2, setgroups, setresgid, setres
 use crate::order::{ORDER, Order};
 use crate::shim::instance::Parts;
 use crate::shim::launch::Program;
-use crate::{files, sys};
+use crate::{files, spec, sys};
 
 /// What was asked.
 pub(super) struct Extra {
@@ -80,13 +80,19 @@ fn enter(parts: &Parts, main: Pid, order: &Order, extra: &Extra) -> nix::Result<
         cgroups.join(path).map_err(|_| Errno::EBUSY)?;
     }
     join_namespaces(main)?;
+    for ulimit in &order.spec.container.ulimits {
+        let resource = spec::resource_number(&ulimit.name).ok_or(Errno::EINVAL)?;
+        sys::set_limit(resource, ulimit.soft, ulimit.hard)?;
+    }
     prctl::set_no_new_privs()?;
-    sys::drop_capabilities()?;
-    setgroups(&[])?;
-    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+    let capabilities = spec::bits(&order.spec);
+    sys::limit_capabilities(capabilities)?;
+    let groups: Vec<Gid> = order.spec.user.groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups)?;
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(order.spec.user.gid));
     setresgid(group, group, group)?;
     setresuid(user, user, user)?;
-    sys::clear_capabilities()
+    sys::hold_capabilities(if uid == 0 { capabilities } else { 0 })
 }
 
 fn join_namespaces(main: Pid) -> nix::Result<()> {

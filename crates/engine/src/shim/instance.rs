@@ -19,7 +19,7 @@ use crate::order::{CONTROL, EXIT, Isolation, News, ORDER, Order};
 use crate::shim::launch::Program;
 use crate::shim::supervise::{Main, Supervisor};
 use crate::shim::{Doing, Refusal, container, isolate, nursery, root};
-use crate::{files, seqpacket, sys};
+use crate::{files, seqpacket, spec, sys};
 
 /// What a child of the shim says on the status pipe before it becomes the user's program. The
 /// kernel closes the pipe at that moment, which says that it did.
@@ -83,6 +83,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
             // In a fork that ends: what it needs of memory must not stay with the shim.
             let work = |status: &OwnedFd| {
                 isolate::join_network(&outside, link)?;
+                isolate::set_up_network(&order.spec.container.sysctls)?;
                 let root = root::prepare(directory, &order, link, etc)?;
                 container::build(directory, &order, cgroup, &root, status)
             };
@@ -100,6 +101,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
         isolated,
         cgroup: cgroup.map(|path| (Cgroups::find(Path::new(cgroup::ROOT)), path)),
         limits: order.spec.limits,
+        stop_signal: order.spec.container.stop_signal.as_deref().and_then(spec::signal_number),
         log,
         signals,
         control,
@@ -113,7 +115,9 @@ pub(super) struct Parts {
     pub(super) directory: PathBuf,
     pub(super) isolated: bool,
     pub(super) cgroup: Option<(Cgroups, PathBuf)>,
-    pub(super) limits: crate::spec::Limits,
+    pub(super) limits: spec::Limits,
+    /// For the main process alone; TERM for all where `None`.
+    pub(super) stop_signal: Option<i32>,
     pub(super) log: LogWriter,
     pub(super) signals: SignalFd,
     pub(super) control: OwnedFd,

@@ -2,6 +2,8 @@
 //! them ends with the shim.
 
 use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -38,6 +40,25 @@ pub(super) fn join_network(outside: &Netlink, link: &Link) -> Result<(), Refusal
     let _ = fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
     let _ = fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
     Ok(())
+}
+
+/// The kernel settings of the new network, which the instance's programs cannot change themselves.
+pub(super) fn set_up_network(settings: &[(String, String)]) -> Result<(), Refusal> {
+    for (name, value) in settings.iter().filter(|(name, _)| is_of_network(name)) {
+        let path = Path::new("/proc/sys").join(name.replace('.', "/"));
+        // Not made if it is not there: `write` alone would try to.
+        File::options()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(value.as_bytes()))
+            .doing(|| format!("set {name} to {value}"))?;
+    }
+    Ok(())
+}
+
+/// Whether a kernel setting is of the network namespace, which is the shim's as well.
+pub(super) fn is_of_network(name: &str) -> bool {
+    name.starts_with("net.")
 }
 
 fn connect(outside: &Netlink, bridge: u32, link: &Link) -> std::io::Result<()> {

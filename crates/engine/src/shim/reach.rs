@@ -23,3 +23,13 @@ pub(super) fn signal_all(is_isolated: bool, signal: Signal) {
         let _ = kill(Pid::from_raw(pid), signal);
     }
 }
+
+/// Kills a command that was started beside the main process, and what it started. What is being
+/// forked at that moment can be missed: callers repeat it while the command is there.
+pub(super) fn kill_tree(command: Pid) {
+    for pid in process::descendants(command.as_raw()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    // Its group too: what it left behind is nobody's descendant.
+    let _ = kill(Pid::from_raw(-command.as_raw()), Signal::SIGKILL);
+}

@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 
 use crate::order::{Link, Order};
 use crate::shim::etc::{Own, SHARED};
-use crate::shim::{Doing, Refusal};
-use crate::spec::{Mount, Root, TOOLS_DIR};
+use crate::shim::inside::Inside;
+use crate::shim::overlay::{self, Overlay};
+use crate::shim::{Doing, Refusal, volumes};
+use crate::spec::{Mount, PlacedFile, Root, TOOLS_DIR};
 use crate::sys;
 
 /// A root that is ready for libcontainer: the directory `root` of the instance's own.
@@ -61,6 +63,7 @@ pub(super) fn prepare(
         user: &order.spec.user,
         address: link.address,
         gateway: link.gateway,
+        extra_hosts: &order.spec.container.extra_hosts,
     };
     fs::create_dir_all(&root).doing(|| "make the root directory".to_owned())?;
     let mut mounts = Vec::new();
@@ -71,17 +74,25 @@ pub(super) fn prepare(
             true
         }
         Root::Layers(layers) => {
-            let lower: Vec<&Path> = layers.iter().rev().map(PathBuf::as_path).collect();
-            workshop.overlay("root", &lower, &root, 0)?;
+            let lower = layers.iter().rev().map(PathBuf::as_path).collect();
+            workshop.overlay("root", lower, &root, 0)?;
             for (name, text) in own.network_files() {
-                let source = workshop.file(name, &text)?;
-                mounts.push(bind(&source, &Path::new("/etc").join(name), true));
+                let target = Path::new("/etc").join(name);
+                let file = PlacedFile::readable(&target, text);
+                mounts.push(bind(&workshop.file(name, &file)?, &target, true));
             }
-            false
+            order.spec.container.is_read_only
         }
     };
-    mounts.extend(workshop.writable_places()?);
+    if matches!(order.spec.root, Root::HostUserland) {
+        mounts.extend(workshop.writable_places()?);
+    }
     mounts.extend(workshop.mounts()?);
+    if matches!(order.spec.root, Root::Layers(_)) {
+        workshop
+            .make_cwd()
+            .doing(|| format!("make the working directory {}", order.spec.cwd.display()))?;
+    }
     Ok(Prepared { is_read_only, mounts })
 }
 
@@ -176,22 +187,23 @@ struct Workshop<'a> {
 }
 
 impl Workshop<'_> {
-    /// Places that every instance may write to. They are on the disk: memory is for programs.
+    /// Places that every instance with the host's userland may write to. They are on the disk:
+    /// memory is for programs.
     fn writable_places(&self) -> Result<Vec<Value>, Refusal> {
         let user = &self.order.spec.user;
-        let temporary = self.scratch("tmp", user.uid)?;
+        let temporary = self.scratch("tmp", user.uid, user.gid)?;
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777))
             .doing(|| "open the private /tmp".to_owned())?;
         let mut mounts = vec![
             bind(&temporary, Path::new("/tmp"), false),
-            bind(&self.scratch("run", user.uid)?, Path::new("/run"), false),
+            bind(&self.scratch("run", user.uid, user.gid)?, Path::new("/run"), false),
         ];
         let is_covered = |home: &Path| {
             home.parent().is_none()
                 || self.order.spec.mounts.iter().any(|mount| mount.target() == home)
         };
-        if matches!(self.order.spec.root, Root::HostUserland) && !is_covered(&user.home) {
-            mounts.push(bind(&self.scratch("home", user.uid)?, &user.home, false));
+        if !is_covered(&user.home) {
+            mounts.push(bind(&self.scratch("home", user.uid, user.gid)?, &user.home, false));
         }
         Ok(mounts)
     }
@@ -200,77 +212,122 @@ impl Workshop<'_> {
         let spec = &self.order.spec;
         let mut mounts = Vec::new();
         for (number, mount) in spec.mounts.iter().enumerate() {
-            mounts.push(match mount {
-                Mount::Bind { source, target, read_only } => {
-                    fs::metadata(source).doing(|| format!("mount {}", source.display()))?;
-                    bind(source, target, *read_only)
-                }
-                Mount::Scratch { target } => {
-                    bind(&self.scratch(&format!("scratch-{number}"), spec.user.uid)?, target, false)
-                }
-                Mount::Overlay { lower, target } => {
-                    let name = format!("overlay-{number}");
-                    let merged = self.directory.join("mounts").join(&name);
-                    fs::create_dir_all(&merged).doing(|| "make a mount point".to_owned())?;
-                    self.overlay(&name, &[lower], &merged, spec.user.uid)?;
-                    bind(&merged, target, false)
-                }
+            self.prepare_mount(number, mount)?;
+            let read_only = matches!(mount, Mount::Bind { read_only, .. } | Mount::Volume { read_only, .. } if *read_only);
+            mounts.push(match (self.place(number, mount), mount) {
+                (Some(source), _) => bind(&source, mount.target(), read_only),
+                (None, Mount::Tmpfs { target, size_bytes }) => tmpfs(target, *size_bytes),
+                (None, _) => continue,
             });
         }
-        for (number, (target, text)) in spec.files.iter().enumerate() {
-            let source = self.file(&format!("file-{number}"), text)?;
-            mounts.push(bind(&source, target, true));
+        for (number, file) in spec.files.iter().enumerate() {
+            let source = self.file(&format!("file-{number}"), file)?;
+            mounts.push(bind(&source, &file.target, true));
         }
         Ok(mounts)
     }
 
+    /// The directory or file of the host that an instance sees at a mount; none for memory.
+    fn place(&self, number: usize, mount: &Mount) -> Option<PathBuf> {
+        Some(match mount {
+            Mount::Bind { source, .. } | Mount::Volume { source, .. } => source.clone(),
+            Mount::Scratch { .. } => self.order.scratch.join(format!("scratch-{number}")),
+            Mount::Overlay { .. } => {
+                self.directory.join("mounts").join(format!("overlay-{number}"))
+            }
+            Mount::Tmpfs { .. } => return None,
+        })
+    }
+
+    fn prepare_mount(&self, number: usize, mount: &Mount) -> Result<(), Refusal> {
+        let user = &self.order.spec.user;
+        match mount {
+            Mount::Bind { source, .. } => {
+                fs::metadata(source).doing(|| format!("mount {}", source.display()))?;
+            }
+            Mount::Volume { source, target, .. } => {
+                fs::metadata(source).doing(|| format!("mount {}", source.display()))?;
+                if matches!(self.order.spec.root, Root::Layers(_)) {
+                    volumes::fill(&self.directory.join("root"), target, source)
+                        .doing(|| format!("fill the volume at {}", target.display()))?;
+                }
+            }
+            Mount::Scratch { .. } => {
+                self.scratch(&format!("scratch-{number}"), user.uid, user.gid)?;
+            }
+            Mount::Overlay { lower, .. } => {
+                let name = format!("overlay-{number}");
+                let merged = self.directory.join("mounts").join(&name);
+                fs::create_dir_all(&merged).doing(|| "make a mount point".to_owned())?;
+                self.overlay(&name, vec![lower], &merged, user.uid)?;
+            }
+            Mount::Tmpfs { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Images may name a working directory that they do not have.
+    fn make_cwd(&self) -> io::Result<()> {
+        let spec = &self.order.spec;
+        let covering = spec
+            .mounts
+            .iter()
+            .enumerate()
+            .filter(|(_, mount)| spec.cwd.starts_with(mount.target()))
+            .max_by_key(|(number, mount)| (mount.target().components().count(), *number));
+        let (place, rest) = match covering {
+            None => (self.directory.join("root"), spec.cwd.as_path()),
+            Some((number, mount)) => match self.place(number, mount) {
+                Some(place) => (place, spec.cwd.strip_prefix(mount.target()).unwrap_or(&spec.cwd)),
+                // Memory that is not there yet: only its own directory can be worked in.
+                None => return Ok(()),
+            },
+        };
+        if rest.as_os_str().is_empty() {
+            return Ok(());
+        }
+        Ok(Inside::of(&place)?.make_directories(rest)?)
+    }
+
     /// An empty directory on the disk that ends with the instance.
-    fn scratch(&self, name: &str, uid: u32) -> Result<PathBuf, Refusal> {
+    fn scratch(&self, name: &str, uid: u32, gid: u32) -> Result<PathBuf, Refusal> {
         let path = self.order.scratch.join(name);
         make_directory(&path, 0o755)
-            .and_then(|()| chown(&path, Some(uid), Some(uid)))
+            .and_then(|()| chown(&path, Some(uid), Some(gid)))
             .doing(|| format!("make the directory {}", path.display()))?;
         Ok(path)
     }
 
     /// A small file in memory that its user can read.
-    fn file(&self, name: &str, text: &str) -> Result<PathBuf, Refusal> {
+    fn file(&self, name: &str, file: &PlacedFile) -> Result<PathBuf, Refusal> {
         let path = self.directory.join("files").join(name);
-        let uid = self.order.spec.user.uid;
+        let user = &self.order.spec.user;
         fs::create_dir_all(self.directory.join("files"))
-            .and_then(|()| fs::write(&path, text))
-            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o444)))
-            .and_then(|()| chown(&path, Some(uid), Some(uid)))
-            .doing(|| format!("write the file {name}"))?;
+            .and_then(|()| fs::write(&path, &file.text))
+            .and_then(|()| chown(&path, Some(user.uid), Some(user.gid)))
+            .and_then(|()| {
+                fs::set_permissions(&path, fs::Permissions::from_mode(file.mode & 0o777))
+            })
+            .doing(|| format!("write the file {}", file.target.display()))?;
         Ok(path)
     }
 
     /// A writable view of directories, topmost first.
-    fn overlay(&self, name: &str, lower: &[&Path], at: &Path, uid: u32) -> Result<(), Refusal> {
-        let upper = self.scratch(&format!("{name}-upper"), uid)?;
-        let work = self.scratch(&format!("{name}-work"), 0)?;
-        let lower: Vec<_> = lower.iter().map(|path| escape(path)).collect();
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            lower.join(":"),
-            escape(&upper),
-            escape(&work)
-        );
-        mount(Some("overlay"), at, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))
-            .doing(|| format!("mount a writable view of {}", lower.join(", ")))
+    fn overlay(&self, name: &str, lower: Vec<&Path>, at: &Path, owner: u32) -> Result<(), Refusal> {
+        let listed = overlay::listed(&lower);
+        let upper = self.scratch(&format!("{name}-upper"), owner, owner)?;
+        let work = self.scratch(&format!("{name}-work"), 0, 0)?;
+        Overlay { lower, upper: &upper, work: &work }
+            .mount(at, &overlay::names(self.directory, name))
+            .doing(|| format!("mount a writable view of {listed}"))
     }
 }
 
-/// Colons and commas separate things in the options of an overlay.
-fn escape(path: &Path) -> String {
-    let mut text = String::new();
-    for character in path.to_string_lossy().chars() {
-        if matches!(character, ':' | ',' | '\\') {
-            text.push('\\');
-        }
-        text.push(character);
-    }
-    text
+fn tmpfs(target: &Path, size_bytes: Option<u64>) -> Value {
+    let mut options: Vec<String> =
+        ["nosuid", "nodev", "noexec", "mode=1777"].map(str::to_owned).to_vec();
+    options.extend(size_bytes.map(|bytes| format!("size={bytes}")));
+    json!({ "destination": target, "type": "tmpfs", "source": "tmpfs", "options": options })
 }
 
 fn bind(source: &Path, target: &Path, read_only: bool) -> Value {

@@ -14,7 +14,7 @@ use telemetry::Stream;
 use crate::order::{Answer, News, RUNNING, Request, RunningRecord};
 use crate::shim::instance::{Parts, Said};
 use crate::shim::{end, extra, reach};
-use crate::{files, seqpacket};
+use crate::{files, seqpacket, sys};
 
 /// Between TERM and KILL when a limit has been passed.
 const GRACE_OF_LIMITS: Duration = Duration::from_secs(2);
@@ -57,6 +57,8 @@ struct Conversation {
     peer: OwnedFd,
     /// The command that was started for it.
     child: Option<Pid>,
+    /// When that is killed.
+    kill_at: Option<Instant>,
 }
 
 /// Everything that can wake a shim.
@@ -182,7 +184,8 @@ impl Supervisor {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        [self.kill_at, self.time_is_up_at].into_iter().flatten().min()
+        let of_commands = self.conversations.iter().filter_map(|one| one.kill_at);
+        self.kill_at.into_iter().chain(self.time_is_up_at).chain(of_commands).min()
     }
 
     fn take_signals(&mut self) {
@@ -196,7 +199,7 @@ impl Supervisor {
 
     fn accept(&mut self) {
         if let Ok(peer) = seqpacket::accept(&self.parts.control) {
-            self.conversations.push(Conversation { peer, child: None });
+            self.conversations.push(Conversation { peer, child: None, kill_at: None });
         }
     }
 
@@ -204,7 +207,7 @@ impl Supervisor {
         let request = seqpacket::receive::<Request>(&self.conversations[index].peer);
         match request {
             Ok(Some((Request::Stop { grace_ms }, _))) => self.stop(Duration::from_millis(grace_ms)),
-            Ok(Some((Request::Exec { command, cwd, env, terminal }, stdio))) => {
+            Ok(Some((Request::Exec { command, cwd, env, terminal, time_ms }, stdio))) => {
                 let request = extra::Extra { command, cwd, env, terminal, stdio };
                 let child = match (&self.main, &self.start) {
                     (Main::Known(main), Start::Done) => extra::start(&self.parts, *main, request),
@@ -212,7 +215,11 @@ impl Supervisor {
                 };
                 let conversation = &mut self.conversations[index];
                 match child {
-                    Ok(child) => conversation.child = Some(child),
+                    Ok(child) => {
+                        conversation.child = Some(child);
+                        conversation.kill_at =
+                            time_ms.map(|time| Instant::now() + Duration::from_millis(time));
+                    }
                     Err(why) => {
                         let _ = seqpacket::send(&conversation.peer, &Answer::Refused(why), &[]);
                         self.conversations.remove(index);
@@ -221,7 +228,12 @@ impl Supervisor {
             }
             Ok(None) | Err(_) => {
                 // Whoever had the command started is gone, and with them its terminal.
-                if let Some(child) = self.conversations.remove(index).child {
+                let conversation = self.conversations.remove(index);
+                if let Some(child) = conversation.child {
+                    if conversation.kill_at.is_some() {
+                        // Nobody keeps its time any more.
+                        reach::kill_tree(child);
+                    }
                     let group = Pid::from_raw(-child.as_raw());
                     let _ = nix::sys::signal::kill(group, Signal::SIGHUP);
                 }
@@ -335,6 +347,12 @@ impl Supervisor {
             self.limit.get_or_insert_with(|| format!("it took longer than {}", span(time)));
             self.stop(GRACE_OF_LIMITS);
         }
+        for conversation in &mut self.conversations {
+            if conversation.kill_at.is_some_and(|at| at <= now) {
+                conversation.kill_at = Some(now + KILL_ROUND);
+                conversation.child.into_iter().for_each(reach::kill_tree);
+            }
+        }
         if self.kill_at.is_some_and(|at| at <= now) {
             // Again after a while: a process that was being forked may have been missed.
             self.kill_at = Some(now + KILL_ROUND);
@@ -342,7 +360,7 @@ impl Supervisor {
         }
     }
 
-    /// TERM to everything, and KILL after the grace. The shortest grace of several counts.
+    /// TERM to everything, or the declared signal to the main process, and KILL after the grace. The shortest grace of several counts.
     fn stop(&mut self, grace: Duration) {
         if matches!(self.start, Start::UnderWay { .. }) {
             // What runs now is Gable's own; it must finish before anything can be told.
@@ -353,7 +371,12 @@ impl Supervisor {
         self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
         if !self.is_stopping {
             self.is_stopping = true;
-            reach::signal_all(self.parts.isolated, Signal::SIGTERM);
+            match (self.parts.stop_signal, &self.main) {
+                (Some(signal), Main::Known(main)) => {
+                    let _ = sys::kill_number(*main, signal);
+                }
+                _ => reach::signal_all(self.parts.isolated, Signal::SIGTERM),
+            }
             // A process that was halted would otherwise never see it.
             reach::signal_all(self.parts.isolated, Signal::SIGCONT);
         }

@@ -105,6 +105,7 @@ async fn exec(rig: &Rig, id: &InstanceId, script: &str) -> (i32, String) {
         env: vec![("MORE".to_owned(), "from exec".to_owned())],
         stdio: [null(), to_file(), to_file()],
         terminal: false,
+        time: None,
     };
     let code = rig.driver().exec(id, request).await.unwrap();
     let mut text = String::new();
@@ -154,6 +155,7 @@ async fn a_command_that_cannot_be_run_inside_is_named() {
         env: Vec::new(),
         stdio: [null(), null(), null()],
         terminal: false,
+        time: None,
     };
     let error = rig.driver().exec(&spec.id, request).await.unwrap_err();
     assert!(error.to_string().contains("command not found: nowhere"), "{error}");
@@ -177,6 +179,7 @@ async fn a_terminal_becomes_the_controlling_one() {
         env: Vec::new(),
         stdio: [side(), side(), side()],
         terminal: true,
+        time: None,
     };
     assert_eq!(rig.driver().exec(&spec.id, request).await.unwrap(), 0);
     let mut shown = String::new();

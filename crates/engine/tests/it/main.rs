@@ -2,6 +2,10 @@
 //! passed over without it.
 
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
+mod images;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod life;
@@ -17,3 +21,5 @@ mod recovery;
 mod rig;
 #[cfg(test)]
 mod root;
+#[cfg(test)]
+mod volumes;

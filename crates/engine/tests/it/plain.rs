@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::{Config, Driver, InstanceSpec, Mount, PlainDriver};
+use engine::{Config, Driver, InstanceSpec, Mount, PlacedFile, PlainDriver};
 use model::InstanceState;
 use tempfile::TempDir;
 
@@ -151,7 +151,7 @@ async fn a_plain_process_is_found_again() {
 async fn what_a_plain_process_cannot_have_is_refused() {
     let plain = Plain::new();
     let mut spec = plain.shell("true");
-    spec.files = vec![("/etc/secrets/key".into(), "x".to_owned())];
+    spec.files = vec![PlacedFile::readable("/etc/secrets/key", "x")];
     let error = plain.driver().start(&spec).await.unwrap_err();
     assert!(error.to_string().contains("need the native engine"), "{error}");
     assert_eq!(plain.driver().observe(&spec.id).await, None);

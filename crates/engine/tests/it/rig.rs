@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Config, Driver, InstanceSpec, Limits, NativeDriver, Root, User};
+use engine::{Config, ContainerSpec, Driver, InstanceSpec, Limits, NativeDriver, Root, User};
 use model::{EnvironmentId, Exit, InstanceId, InstanceState};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -117,7 +117,7 @@ impl Rig {
             hostname: "web".to_owned(),
             environment_id: environment(),
             root: Root::HostUserland,
-            user: User { uid: 900_123, name: "render".to_owned(), home: "/opt/render".into() },
+            user: User::alone(900_123, "render", "/opt/render"),
             command: command.iter().map(ToString::to_string).collect(),
             cwd: "/".into(),
             env: variables.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
@@ -127,6 +127,7 @@ impl Rig {
             log: PathBuf::new(),
             port_hint: None,
             label: "test".to_owned(),
+            container: ContainerSpec::default(),
         }
     }
 

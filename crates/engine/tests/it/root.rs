@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 
-use engine::{Mount, Root};
+use engine::{Mount, PlacedFile, Root};
 
 use crate::rig::{Rig, is_root};
 
@@ -64,7 +64,7 @@ async fn a_disk_keeps_what_is_written_and_a_read_only_one_refuses() {
         Mount::Bind { source: disk.clone(), target: "/read-only".into(), read_only: true },
         Mount::Scratch { target: "/scratch".into() },
     ];
-    spec.files = vec![("/etc/secrets/key".into(), "a secret".to_owned())];
+    spec.files = vec![PlacedFile::readable("/etc/secrets/key", "a secret")];
     rig.run(&spec).await;
     assert_eq!(fs::read_to_string(disk.join("file")).unwrap(), "kept\n");
     assert_eq!(fs::metadata(disk.join("file")).unwrap().uid(), 900_123);
@@ -119,7 +119,8 @@ async fn layers_of_an_image_are_a_root_of_their_own() {
     for directory in ["bin", "usr", "lib", "lib64", "etc"] {
         fs::create_dir_all(lower.join(directory)).unwrap();
     }
-    fs::create_dir_all(upper.join("app")).unwrap();
+    fs::create_dir_all(upper.join("tmp")).unwrap();
+    chown(upper.join("tmp"), Some(900_123), None).unwrap();
     fs::write(lower.join("etc/release"), "lower").unwrap();
     fs::create_dir_all(upper.join("etc")).unwrap();
     fs::write(upper.join("etc/release"), "upper").unwrap();

@@ -1,0 +1,156 @@
+//! What is mounted on top of an image.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::PathBuf;
+
+use engine::{Mount, PlacedFile};
+
+use crate::images::Image;
+use crate::rig::{Rig, is_root};
+
+fn volume(rig: &Rig) -> PathBuf {
+    let path = rig.state.path().join("volumes/data");
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn at(source: PathBuf, target: &str) -> Mount {
+    Mount::Volume { source, target: target.into(), read_only: false }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_volume_begins_with_what_the_image_has() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let volume = volume(&rig);
+    let script = "cd /var/lib/app; stat -c '%u:%g %a' . first; cat first deep/second; \
+                  readlink link; rm deep/second; echo new > first";
+    let mut spec = image.shell(&rig, script);
+    spec.mounts = vec![at(volume.clone(), "/var/lib/app")];
+    let exit = rig.run(&spec).await;
+    let output = rig.output(&spec.id);
+    assert!(exit.is_success(), "{exit:?}\n{output}");
+    assert_eq!(output, "70:71 2750\n70:71 644\ncontentcontent/etc/release");
+    assert_eq!(fs::metadata(&volume).unwrap().uid(), 70);
+    assert_eq!(fs::read_to_string(volume.join("first")).unwrap(), "new\n");
+    // Nothing else is left beside it, and the next instance finds what this one wrote.
+    assert_eq!(fs::read_dir(volume.parent().unwrap()).unwrap().count(), 1);
+    let mut spec = image.shell(&rig, "cat /var/lib/app/first; ls /var/lib/app/deep");
+    spec.mounts = vec![at(volume, "/var/lib/app")];
+    rig.run(&spec).await;
+    assert_eq!(rig.output(&spec.id), "new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_that_was_being_filled_at_a_crash_is_filled_by_the_next_start() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    // Killed while it copied: the copy is worth nothing.
+    let volume = volume(&rig);
+    let beside = |word: &str| volume.with_file_name(format!(".data.{word}"));
+    fs::create_dir_all(beside("copying").join("half")).unwrap();
+    let mut spec = image.shell(&rig, "ls /var/lib/app");
+    spec.mounts = vec![at(volume.clone(), "/var/lib/app")];
+    rig.run(&spec).await;
+    assert_eq!(rig.output(&spec.id), "deep\nfirst\nlink");
+    assert!(!beside("copying").exists());
+    // Killed while it moved: what is left of the copy is moved.
+    fs::create_dir(beside("copied")).unwrap();
+    for name in ["first", "deep"] {
+        fs::rename(volume.join(name), beside("copied").join(name)).unwrap();
+    }
+    let mut spec = image.shell(&rig, "ls /var/lib/app");
+    spec.mounts = vec![at(volume.clone(), "/var/lib/app")];
+    rig.run(&spec).await;
+    assert_eq!(rig.output(&spec.id), "deep\nfirst\nlink");
+    assert!(!beside("copied").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_instances_that_start_at_once_fill_a_volume_once() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let volume = volume(&rig);
+    let specs: [_; 3] = std::array::from_fn(|_| {
+        let mut spec = image.shell(&rig, "ls /var/lib/app; touch /var/lib/app/first");
+        spec.mounts = vec![at(volume.clone(), "/var/lib/app")];
+        spec
+    });
+    let [one, two, three] = &specs;
+    tokio::join!(rig.run(one), rig.run(two), rig.run(three));
+    for spec in &specs {
+        assert_eq!(rig.output(&spec.id), "deep\nfirst\nlink");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_takes_nothing_from_outside_the_image() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let secret = rig.state.path().join("secret");
+    fs::create_dir(&secret).unwrap();
+    fs::write(secret.join("key"), "the host's").unwrap();
+    symlink(&secret, image.layers[1].join("data")).unwrap();
+    let volume = volume(&rig);
+    let mut spec = image.shell(&rig, "ls /data");
+    spec.mounts = vec![at(volume.clone(), "/data")];
+    let _ = engine::Driver::start(rig.driver(), &spec).await;
+    assert_eq!(fs::read_dir(&volume).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_root_leaves_its_mounts_writable() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let script = "
+        for place in / /tmp /run /etc /scratch /var/lib/app /memory /dev/shm; do
+            touch $place/x 2>/dev/null && echo writes $place
+        done
+        cat /etc/hostname /conf/one; stat -c '%a %u' /conf/one /memory; grep ' /memory ' /proc/mounts
+        dd if=/dev/zero of=/memory/big bs=1M count=8 2>&1 | grep -o 'No space'";
+    let mut spec = image.shell(&rig, script);
+    spec.container.is_read_only = true;
+    spec.mounts = vec![
+        at(volume(&rig), "/var/lib/app"),
+        Mount::Scratch { target: "/scratch".into() },
+        Mount::Tmpfs { target: "/memory".into(), size_bytes: Some(4 << 20) },
+    ];
+    let mode = 0o440;
+    spec.files = vec![PlacedFile { target: "/conf/one".into(), text: "text\n".to_owned(), mode }];
+    rig.run(&spec).await;
+    let output = rig.output(&spec.id);
+    let expect = "writes /scratch\nwrites /var/lib/app\nwrites /memory\nwrites /dev/shm\nweb\ntext\n440 0\n1777 0\n";
+    assert!(output.starts_with(expect), "{output}");
+    assert!(output.contains("size=4096k") && output.contains("nodev,noexec"), "{output}");
+    assert!(output.ends_with("No space"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_does_not_replace_what_keeps_instances_apart() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    for target in ["/", "/proc", "/proc/sys", "/sys/fs", "/data/../proc", "relative"] {
+        let mut spec = rig.shell("true");
+        spec.mounts = vec![at(volume(&rig), target)];
+        let error = engine::Driver::start(rig.driver(), &spec).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("mount at {target}:")), "{error}");
+    }
+}
