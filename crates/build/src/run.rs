@@ -12,7 +12,7 @@ pub(crate) use prepare::keep_package_managers;
 use std::path::Path;
 use std::time::Duration;
 
-use engine::{Driver, InstanceSpec, Limits, Mount, Root, User};
+use engine::{ContainerSpec, Driver, InstanceSpec, Limits, Mount, Root, User};
 use model::{
     Artifact, ArtifactId, BuildId, Commit, EnvironmentId, Exit, InstanceId, InstanceState, Problem,
     Runtime, Service, ServiceId, ServiceKind,
@@ -308,11 +308,7 @@ fn spec(config: &Config, request: &BuildRequest, mode: Mode) -> InstanceSpec {
         hostname: "build".to_owned(),
         environment_id: request.environment_id.clone(),
         root: Root::HostUserland,
-        user: User {
-            uid: config.builder_uid,
-            name: "render".to_owned(),
-            home: layout::HOME.into(),
-        },
+        user: User::alone(config.builder_uid, "render", layout::HOME),
         command: prepare::command(request, mode),
         cwd,
         env,
@@ -326,6 +322,7 @@ fn spec(config: &Config, request: &BuildRequest, mode: Mode) -> InstanceSpec {
         log: config.log_path(&request.service_id, &request.instance_id),
         port_hint: None,
         label: format!("build of {}", service.name),
+        container: ContainerSpec::default(),
     }
 }
 

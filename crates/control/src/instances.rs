@@ -1,6 +1,6 @@
 //! From a release to what the engine is asked to run.
 
-use engine::{InstanceSpec, Limits, Root, User};
+use engine::{ContainerSpec, InstanceSpec, Limits, Root, User};
 use jiff::Timestamp;
 use model::{EnvVar, Instance, InstanceId, InstancePurpose, Release, Runtime, ServiceId};
 use store::services::ServiceRow;
@@ -97,7 +97,7 @@ fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error> {
         hostname: run.row.slug.clone(),
         environment_id: run.row.environment_id.clone(),
         root: Root::HostUserland,
-        user: User { uid: run.row.uid, name: "render".to_owned(), home: layout.home.clone() },
+        user: User::alone(run.row.uid, "render", layout.home.clone()),
         command: run.command.clone(),
         cwd: layout.cwd.clone(),
         env: layout.env_with(&declared),
@@ -117,6 +117,7 @@ fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error> {
             .join(format!("{}.log", run.instance_id)),
         port_hint: Some(environments::expected_port(platform, run.row, service)?),
         label: run.label.clone(),
+        container: ContainerSpec::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::{Driver, InstanceSpec, Limits, Mount, Root, User};
+use engine::{ContainerSpec, Driver, InstanceSpec, Limits, Mount, Root, User};
 use model::{EnvironmentId, Exit, InstanceId, InstanceState};
 
 use crate::{Error, files};
@@ -69,7 +69,7 @@ pub(crate) fn spec(shape: Shape<'_>) -> InstanceSpec {
         hostname: shape.store.to_owned(),
         environment_id: shape.environment_id.clone(),
         root: Root::HostUserland,
-        user: User { uid: shape.uid, name: shape.user.to_owned(), home: shape.home.to_owned() },
+        user: User::alone(shape.uid, shape.user, shape.home),
         command: shape.command,
         cwd: shape.home.to_owned(),
         env: shape.env,
@@ -79,6 +79,7 @@ pub(crate) fn spec(shape: Shape<'_>) -> InstanceSpec {
         log: log_path(shape.logs_dir, shape.store, shape.id),
         port_hint: Some(shape.port),
         label: shape.label,
+        container: ContainerSpec::default(),
     }
 }
 

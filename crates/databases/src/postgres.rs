@@ -348,6 +348,7 @@ async fn stop_with(
         env: layout.env(),
         stdio: instance::nowhere()?,
         terminal: false,
+        time: None,
     };
     // pg_ctl ends with the instance when the server is its first process: any outcome is fine, as
     // what counts is asked of the engine next.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use build::{Progress, env_on_host, runtime_layout};
-use engine::{Driver as _, InstanceSpec, Limits, PlainDriver, Root, User};
+use engine::{ContainerSpec, Driver as _, InstanceSpec, Limits, PlainDriver, Root, User};
 use model::{InstanceId, Runtime};
 use uuid::Uuid;
 
@@ -35,7 +35,7 @@ async fn what_plain_processes_build_runs_at_another_place() {
         hostname: "web".to_owned(),
         environment_id: platform.environment_id.clone(),
         root: Root::HostUserland,
-        user: User { uid: 0, name: "render".to_owned(), home: layout.home.clone() },
+        user: User::alone(0, "render", layout.home.clone()),
         command: ["/bin/bash", "-c", "pip --version > /dev/null && cat b && pwd"]
             .map(str::to_owned)
             .to_vec(),
@@ -47,6 +47,7 @@ async fn what_plain_processes_build_runs_at_another_place() {
         log: log.clone(),
         port_hint: None,
         label: "test".to_owned(),
+        container: ContainerSpec::default(),
     };
     spec.env = env_on_host(&spec.env, &|inside| driver.host_path(&spec, inside));
     driver.start(&spec).await.unwrap();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use build::{BuildRequest, Config, Failure, Inputs, Progress, Sources, artifact_id, toolchain};
-use engine::{Driver, InstanceSpec, Limits, Root, User};
+use engine::{ContainerSpec, Driver, InstanceSpec, Limits, Root, User};
 use model::service::AutoDeploy;
 use model::{
     Artifact, BuildId, Commit, EnvironmentId, Exit, InstanceId, InstanceType, Runtime, Service,
@@ -231,7 +231,7 @@ impl Platform {
             hostname: "web".to_owned(),
             environment_id: self.environment_id.clone(),
             root: Root::HostUserland,
-            user: User { uid: OWNER_UID, name: "render".to_owned(), home: layout.home.clone() },
+            user: User::alone(OWNER_UID, "render", layout.home.clone()),
             command: ["/bin/bash", "-c", command].map(str::to_owned).to_vec(),
             cwd: layout.cwd.clone(),
             env: layout.env_with(&[]),
@@ -241,6 +241,7 @@ impl Platform {
             log: log.clone(),
             port_hint: None,
             label: "test".to_owned(),
+            container: ContainerSpec::default(),
         };
         self.driver.ensure_network(&self.environment_id).await.unwrap();
         self.driver.start(&spec).await.unwrap();

@@ -101,6 +101,7 @@ impl Stage {
             env: client.env,
             stdio,
             terminal: false,
+            time: None,
         };
         let code = self.driver.exec(&declared.instance_id, request).await.unwrap();
         (code, fs::read_to_string(output.path()).unwrap())

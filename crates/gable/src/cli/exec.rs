@@ -73,7 +73,7 @@ impl Inside<'_> {
             })
             .map_err(|error| host("the standard descriptors cannot be passed on", &error))?;
         let env = self.env.clone();
-        self.run(ExecRequest { command, cwd: None, env, stdio, terminal: false }).await
+        self.run(ExecRequest { command, cwd: None, env, stdio, terminal: false, time: None }).await
     }
 
     /// On a terminal of its own, whose other side is the person's.
@@ -89,7 +89,7 @@ impl Inside<'_> {
         let name = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());
         let mut env = self.env.clone();
         env.push(("TERM".to_owned(), name));
-        let request = ExecRequest { command, cwd: None, env, stdio, terminal: true };
+        let request = ExecRequest { command, cwd: None, env, stdio, terminal: true, time: None };
         let mode = OtherMode::raw(rustix::stdio::stdin()).map_err(|error| no_terminal(&error))?;
         let shown = show(&main).map_err(|error| no_terminal(&error))?;
         let result = tokio::select! {
