@@ -36,7 +36,10 @@ impl Session {
         path: &Path,
         heard: &(dyn Fn(i64) + Send + Sync),
     ) -> Result<(), Error> {
-        let file = File::create_new(path).await.map_err(Error::at("create", path))?;
+        // Made at once: an asynchronous open that nobody waits for any more would still make it,
+        // after it was removed.
+        let file = std::fs::File::create_new(path).map_err(Error::at("create", path))?;
+        let file = File::from_std(file);
         let mut partial = Partial { file, hasher: Sha256::new(), done_bytes: 0, heard };
         let mut failure = None;
         for endpoint in self.in_order() {
