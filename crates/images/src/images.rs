@@ -26,7 +26,10 @@ pub struct Images {
 pub(crate) struct Inner {
     pub(crate) layout: Layout,
     pub(crate) limits: Limits,
-    pub(crate) locks: Locks,
+    /// By the digest of a layer's content.
+    pub(crate) content_locks: Locks,
+    /// By the digest of a layer as it is transferred.
+    pub(crate) blob_locks: Locks,
     /// Held for reading while an image comes, for writing while garbage is removed.
     pub(crate) gate: Arc<RwLock<()>>,
     registries: Registries,
@@ -71,7 +74,8 @@ impl Images {
         let inner = Inner {
             layout,
             limits,
-            locks: Locks::default(),
+            content_locks: Locks::default(),
+            blob_locks: Locks::default(),
             gate: Arc::default(),
             registries,
             http: Arc::default(),

@@ -186,14 +186,21 @@ impl Work<'_> {
     async fn layer(&self, number: usize) -> Result<(), Error> {
         let (diff_id, descriptor) = &self.layers[number];
         let stopped = || Error::Stopped { what: format!("layer {diff_id}") };
-        let lock = tokio::select! {
-            lock = self.inner.locks.lock(diff_id) => lock,
+        // Always in this order. The second matters when an image lies about what a blob holds.
+        let locks = async {
+            let content = self.inner.content_locks.lock(diff_id).await;
+            (content, self.inner.blob_locks.lock(&descriptor.digest).await)
+        };
+        let locks = tokio::select! {
+            locks = locks => locks,
             () = self.stop.came() => return Err(stopped()),
         };
         if self.stop.flag.load(Ordering::Relaxed) {
             return Err(stopped());
         }
         if let Some(layer) = layers::find(&self.inner.layout, diff_id)? {
+            // A kill between unpacking it and removing its blob leaves both.
+            self.inner.layout.drop_blob(&descriptor.digest)?;
             return self.count_present(&layer, descriptor);
         }
         if let Origin::Registry(session) = &self.parcel.origin {
@@ -208,7 +215,7 @@ impl Work<'_> {
             }
         }
         (self.progress)(Progress::Unpacking { layer: number + 1, layers: self.layers.len() });
-        self.unpack(diff_id, descriptor, lock).await
+        self.unpack(diff_id, descriptor, locks).await
     }
 
     fn count_present(&self, layer: &layers::Layer, descriptor: &Descriptor) -> Result<(), Error> {
@@ -236,7 +243,7 @@ impl Work<'_> {
         &self,
         diff_id: &Digest,
         descriptor: &Descriptor,
-        lock: OwnedMutexGuard<()>,
+        locks: (OwnedMutexGuard<()>, OwnedMutexGuard<()>),
     ) -> Result<(), Error> {
         let allowance = Allowance {
             layer_bytes: self.inner.limits.layer_bytes,
@@ -251,7 +258,7 @@ impl Work<'_> {
         let (diff_id, descriptor) = (diff_id.clone(), descriptor.clone());
         blocking(move || {
             // Held here, because this goes on for a moment when nobody waits any more.
-            let _guards = (lock, gate);
+            let _guards = (locks, gate);
             let compressed: Box<dyn Read> = match &files {
                 Some(source) => source.verified(&descriptor, &allowance)?,
                 None => {
