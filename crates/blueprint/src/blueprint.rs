@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Database, EnvGroup, InstanceType, KeyValue, Service};
+use model::{Database, EnvGroup, InstanceType, KeyValue, PublishedPort, Service};
 use serde::Serialize;
 
 use crate::finding::Span;
@@ -169,6 +169,21 @@ pub struct ServiceSettings {
     pub port: Option<u16>,
     /// The shared build that it takes its artifact from.
     pub build_source: Option<String>,
+    /// Paths of a host that lead to it (`x-gable` of a compose file).
+    pub base_routes: Vec<BaseRoute>,
+}
+
+/// A path of a host that leads to a service: several services share the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BaseRoute {
+    /// The host; the service's own where `None`.
+    pub host: Option<String>,
+    /// The path, such as `/` or `/api`, without a slash at its end.
+    pub path: String,
+    /// Whether the service sees requests without the path in front.
+    pub strip_prefix: bool,
+    /// The port that answers; the service's first HTTP port where `None`.
+    pub port: Option<u16>,
 }
 
 /// A network that may come in.
@@ -232,6 +247,8 @@ pub struct DatabaseSettings {
     pub preview_instance_type: Option<InstanceType>,
     /// Disk in previews, if it differs.
     pub preview_disk_size_gb: Option<u32>,
+    /// What a compose file says that declared it as a service.
+    pub compose: Option<StoreOrigin>,
 }
 
 /// What a Key Value instance declares that [`KeyValue`] has no place for yet.
@@ -243,4 +260,38 @@ pub struct KeyValueSettings {
     pub ip_allow_list: Vec<IpRule>,
     /// Size in previews, if it differs.
     pub preview_instance_type: Option<InstanceType>,
+    /// What a compose file says that declared it as a service.
+    pub compose: Option<StoreOrigin>,
+}
+
+/// What a compose file says of a managed store that runs instead of its image.
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StoreOrigin {
+    /// The image that it runs instead of, as written.
+    pub image: String,
+    /// The password that the file gives; a generated one where `None`.
+    #[serde(skip)]
+    pub password: Option<String>,
+    /// Names under which others reach it: the service's, the container's, those in networks.
+    pub aliases: Vec<String>,
+    /// Ports of the host that lead to it.
+    pub published: Vec<PublishedPort>,
+    /// Files and directories of the project that fill it when it is new, in file order.
+    pub init_files: Vec<String>,
+    /// Settings of the server, by name (`postgres -c name=value`).
+    pub parameters: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for StoreOrigin {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("StoreOrigin")
+            .field("image", &self.image)
+            .field("password", &self.password.as_ref().map(|_| crate::mask::MASK))
+            .field("aliases", &self.aliases)
+            .field("published", &self.published)
+            .field("init_files", &self.init_files)
+            .field("parameters", &self.parameters)
+            .finish()
+    }
 }

@@ -74,6 +74,7 @@ impl<'a> Checker<'a> {
             severity: code.severity(self.mode),
             code,
             message,
+            file: None,
             span: self.source.span(bytes),
             path: path.to_owned(),
             hint: None,

@@ -75,6 +75,30 @@ codes! {
         "A disk cannot be mounted there: it would hide the system or the source.";
     PathOutside "path-outside-repository" Error Error
         "A directory lies outside the repository.";
+    BadInterpolation "bad-interpolation" Error Error
+        "A `${…}` of a compose file is none of the forms that exist.";
+    VariableRequired "variable-required" Error Error
+        "A compose file requires a variable that has no value.";
+    FileNotThere "file-not-there" Error Error
+        "A file that a compose file names is not there.";
+    FileCircle "file-circle" Error Error
+        "Files include or services extend each other in a circle.";
+    TooMuch "too-much" Error Error
+        "A compose file grows beyond any real one when its files, aliases and variables are followed.";
+    BadValue "bad-value" Error Error
+        "A value cannot be understood, and nothing tells what it should be.";
+    NotDeclared "not-declared" Error Error
+        "A service, volume, network, config or secret is named that no file declares.";
+    DependencyCircle "dependency-circle" Error Error
+        "Services wait for each other in a circle.";
+    PortTwice "port-published-twice" Error Error
+        "Two services want the same port of the host.";
+    HostPath "host-path" Error Error
+        "A service wants a file or directory of the host that lies outside the project.";
+    FieldRefused "field-refused" Error Error
+        "A field asks for something that no instance is given.";
+    Conflict "conflicting-declarations" Error Error
+        "The same thing is declared in two ways that do not fit together.";
 
     Indentation "indentation" Repair Error
         "A block stands at another indentation than the list or mapping it belongs to.";
@@ -137,6 +161,9 @@ codes! {
     ReferenceKind "reference-kind" Repair Error
         "A reference names a service where it means a database, or the other way round.";
 
+    DollarAlone "dollar-alone" Repair Error
+        "A `$` stands alone in a compose file; it was read as the character itself.";
+
     EnvForRuntime "env-for-runtime" Repair Note
         "`env` is the old spelling of `runtime`.";
     BooleanValue "boolean-value" Repair Note
@@ -163,6 +190,20 @@ codes! {
         "A service has no start command.";
     NoEffect "field-without-effect" Note Note
         "A field has no effect together with the others.";
+    FieldNotApplicable "field-not-applicable" Note Note
+        "A field of a compose file has no meaning here.";
+    FieldTranslated "field-translated" Note Note
+        "A field of a compose file means here what comes closest.";
+    FieldLater "field-later" Note Note
+        "A field of a compose file is understood, but not acted upon yet.";
+    VariableUnset "variable-unset" Note Note
+        "A variable of a compose file has no value; it counts as empty.";
+    ManagedStore "managed-store" Note Note
+        "A well-known data image of a compose file runs as a managed store.";
+    StaysImage "stays-image" Note Note
+        "A well-known data image runs as it is, because a managed store could not do what the file asks.";
+    ProfileOff "profile-off" Note Note
+        "A service belongs to a profile that was not asked for.";
     RenderRule "render-rule" Note Error
         "Render refuses this; on one's own machine nothing speaks against it.";
 }

@@ -12,6 +12,9 @@ use crate::read::Reading;
 pub struct Explanation {
     /// Where it is, such as `services[0].region`.
     pub path: String,
+    /// The file that it is in, where several were read; `None` for a Blueprint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Where it stands in the text.
     pub span: Span,
     /// Its value, shortened; values of environment variables are hidden.
@@ -48,6 +51,7 @@ fn explanation(seen: &Seen) -> Explanation {
     };
     Explanation {
         path: seen.path.clone(),
+        file: None,
         span: seen.span.clone(),
         value: seen.value.clone(),
         treatment,

@@ -51,6 +51,9 @@ pub struct Finding {
     pub code: Code,
     /// A lower-case sentence without a full stop.
     pub message: String,
+    /// The file that it is in, where several were read; `None` for a Blueprint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// Where it is.
     pub span: Span,
     /// Where it is in the tree, such as `services[0].envVars[2].value`; empty for the whole file.

@@ -1,4 +1,5 @@
-//! `render.yaml` text to a checked [`Blueprint`] with source spans, and all problems at once.
+//! `render.yaml` and compose text to a checked [`Blueprint`] with source spans, and all problems at
+//! once. Compose files are read by [`compose`]; the rest of this page is about `render.yaml`.
 //!
 //! # How it works
 //! 1. [`read`] makes a tree of the text that remembers where everything stands (`tree`). A text
@@ -20,6 +21,7 @@ mod blueprint;
 mod catalog;
 mod check;
 mod code;
+pub mod compose;
 mod explain;
 mod finding;
 mod fix;
@@ -34,8 +36,8 @@ mod tree;
 mod words;
 
 pub use blueprint::{
-    Blueprint, DatabaseSettings, IpRule, KeyValueSettings, Maintenance, Noun, PreviewGeneration,
-    Previews, Scaling, Scope, ServicePreviews, ServiceSettings,
+    BaseRoute, Blueprint, DatabaseSettings, IpRule, KeyValueSettings, Maintenance, Noun,
+    PreviewGeneration, Previews, Scaling, Scope, ServicePreviews, ServiceSettings, StoreOrigin,
 };
 pub use catalog::{Field, Place, Shapes, Treatment, known_fields};
 pub use explain::{Explanation, explain};

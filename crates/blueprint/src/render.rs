@@ -107,6 +107,7 @@ mod tests {
             severity: Severity::Repair,
             code: Code::UnknownField,
             message: "there is no such field".to_owned(),
+            file: None,
             span,
             path: String::new(),
             hint: Some("remove it".to_owned()),

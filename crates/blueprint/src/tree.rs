@@ -25,6 +25,8 @@ pub(crate) struct Node {
     pub(crate) value: Value,
     /// Whether it is written with brackets or braces.
     pub(crate) is_flow: bool,
+    /// A tag of the author's own, such as `reset` for `!reset`.
+    pub(crate) tag: Option<Box<str>>,
     weight: usize,
     depth: usize,
 }
@@ -194,6 +196,7 @@ struct Frame {
     start: usize,
     is_flow: bool,
     anchor: usize,
+    tag: Option<Box<str>>,
     content: Content,
 }
 
@@ -226,18 +229,20 @@ impl<'a> Builder<'a> {
     fn event(&mut self, event: Event<'_>, bytes: Range<usize>) -> Result<(), SyntaxError> {
         match event {
             Event::DocumentStart(..) => self.anchors.clear(),
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = style == ScalarStyle::Plain;
                 let text = if is_plain && bytes.is_empty() { String::new() } else { text.into() };
-                let node = self.node(Value::Scalar(Scalar { text, is_plain }), bytes, false);
+                let mut node = self.node(Value::Scalar(Scalar { text, is_plain }), bytes, false);
+                node.tag = own_tag(tag.as_deref());
                 self.add(node, anchor)?;
             }
-            Event::SequenceStart(style, anchor, _) => {
-                self.open(style, anchor, bytes.start, Content::List(Vec::new()));
+            Event::SequenceStart(style, anchor, tag) => {
+                let content = Content::List(Vec::new());
+                self.open(style, anchor, own_tag(tag.as_deref()), bytes.start, content);
             }
-            Event::MappingStart(style, anchor, _) => {
+            Event::MappingStart(style, anchor, tag) => {
                 let content = Content::Map { entries: Vec::new(), key: None };
-                self.open(style, anchor, bytes.start, content);
+                self.open(style, anchor, own_tag(tag.as_deref()), bytes.start, content);
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(bytes.end)?,
             Event::Alias(id) => {
@@ -266,9 +271,16 @@ impl<'a> Builder<'a> {
         SyntaxError { code, offset: (self.original)(offset), message: message.to_owned() }
     }
 
-    fn open(&mut self, style: StructureStyle, anchor: usize, start: usize, content: Content) {
+    fn open(
+        &mut self,
+        style: StructureStyle,
+        anchor: usize,
+        tag: Option<Box<str>>,
+        start: usize,
+        content: Content,
+    ) {
         let is_flow = style == StructureStyle::Flow;
-        self.stack.push(Frame { start, is_flow, anchor, content });
+        self.stack.push(Frame { start, is_flow, anchor, tag, content });
     }
 
     fn close(&mut self, end: usize) -> Result<(), SyntaxError> {
@@ -282,6 +294,7 @@ impl<'a> Builder<'a> {
             }
         };
         let mut node = self.node(value, frame.start..end.max(frame.start), frame.is_flow);
+        node.tag = frame.tag;
         if !frame.is_flow {
             // A block ends with its last value; the parser's end is where the next thing begins.
             let inside = |last: &usize| *last <= node.bytes.end && *last >= node.bytes.start;
@@ -299,7 +312,7 @@ impl<'a> Builder<'a> {
             Value::Map(entries) => measure(entries.iter().map(|entry| &entry.value)),
         };
         let bytes = (self.original)(bytes.start)..(self.original)(bytes.end);
-        Node { bytes, value, is_flow, weight, depth }
+        Node { bytes, value, is_flow, tag: None, weight, depth }
     }
 
     /// Puts a finished node where it belongs.
@@ -339,6 +352,12 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
+}
+
+/// The name of a tag that YAML itself does not know.
+fn own_tag(tag: Option<&granit_parser::Tag>) -> Option<Box<str>> {
+    let shown = tag?.to_string();
+    Some(shown.strip_prefix('!')?.into()).filter(|name: &Box<str>| !name.starts_with('!'))
 }
 
 fn measure<'n>(nodes: impl Iterator<Item = &'n Rc<Node>>) -> (usize, usize) {

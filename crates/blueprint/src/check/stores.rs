@@ -106,6 +106,7 @@ impl Checker<'_> {
             preview_disk_size_gb: fields
                 .get("previewDiskSizeGB")
                 .and_then(|slot| self.integer(slot, DISK_GB)),
+            compose: None,
         };
         let scope = &mut draft.scope;
         scope.origins.insert((Noun::Database, name.clone()), item.path.clone());
@@ -252,6 +253,7 @@ impl Checker<'_> {
             region: self.region(fields),
             ip_allow_list: rules.unwrap_or_default(),
             preview_instance_type: previews,
+            compose: None,
         };
         let scope = &mut draft.scope;
         scope.origins.insert((Noun::KeyValue, name.clone()), item.path.clone());

@@ -6,6 +6,7 @@
     reason = "a test that fails to unwrap has failed; counts and skipped tests are told to whoever runs them"
 )]
 
+mod compose;
 mod corpus;
 mod explained;
 mod fixed;

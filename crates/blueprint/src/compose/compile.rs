@@ -1,0 +1,305 @@
+//! The merged file to a Blueprint: what runs, and whether it fits together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::PortProtocol;
+
+use crate::blueprint::{Blueprint, DatabaseSettings, KeyValueSettings, Noun, Previews, Scope};
+use crate::code::Code;
+
+use super::node::{At, Node, View};
+use super::reader::Reader;
+use super::stores::Store;
+
+/// The merged file, for those who look something up in it.
+#[derive(Debug)]
+pub(crate) struct Project<'n> {
+    pub(crate) root: View<'n>,
+    /// Services that run: profiles considered, in file order.
+    pub(crate) active: Vec<(&'n str, View<'n>)>,
+    /// Names of those that do not.
+    inactive: BTreeSet<&'n str>,
+    /// The host of all routes.
+    pub(crate) host: Option<String>,
+}
+
+impl<'n> Project<'n> {
+    /// What is declared under a name, if it is; `Some(None)` where it says nothing further.
+    pub(crate) fn declared(&self, section: &str, name: &str) -> Option<Option<View<'n>>> {
+        let entry = self.root.node.get(section)?.entry(name)?;
+        let path = format!("{section}.{name}");
+        Some((!entry.node.is_null()).then(|| View::new(&entry.node, path)))
+    }
+
+    /// All names of a section.
+    pub(crate) fn names(&self, section: &str) -> Vec<&'n str> {
+        let entries = self.root.node.get(section).and_then(Node::map).unwrap_or_default();
+        entries.iter().map(|entry| entry.key.as_str()).collect()
+    }
+
+    pub(crate) fn is_active(&self, service: &str) -> bool {
+        self.active.iter().any(|(name, _)| *name == service)
+    }
+
+    pub(crate) fn is_inactive(&self, service: &str) -> bool {
+        self.inactive.contains(service)
+    }
+}
+
+/// A port of the host that somebody wants.
+#[derive(Debug)]
+struct Wanted {
+    service: String,
+    address: Option<String>,
+}
+
+impl Reader<'_> {
+    /// What the merged file declares.
+    pub(crate) fn compile(&mut self, root: &Node) -> Blueprint {
+        let root = View::new(root, "");
+        let name = root.get("name").and_then(|view| {
+            let view = View::new(view.node, "name");
+            self.text(&view)
+        });
+        let project_name =
+            name.filter(|name| !name.is_empty()).unwrap_or_else(|| self.input.project_name.clone());
+        let mut scope = Scope { project: Some(project_name), ..Scope::default() };
+        let project = self.project_of(root);
+        self.unused_sections(&project);
+        for (name, view) in &project.active {
+            self.resource(&project, name, view, &mut scope);
+        }
+        self.circles(&scope, &project);
+        self.published_twice(&scope, &project);
+        if project.active.is_empty() {
+            self.nothing_runs(&project);
+        }
+        Blueprint {
+            scopes: vec![scope],
+            previews: Previews::default(),
+            build_sources: Vec::new(),
+            spans: BTreeMap::new(),
+        }
+    }
+
+    fn project_of<'n>(&mut self, root: View<'n>) -> Project<'n> {
+        let host = self.root_host(&root);
+        let mut project = Project { root, active: Vec::new(), inactive: BTreeSet::new(), host };
+        let Some(services) = project.root.node.get("services") else { return project };
+        let services = View::new(services, "services");
+        if services.node.map().is_none() {
+            self.shape(&services, "a mapping of services");
+        }
+        for (entry, view) in services.entries() {
+            if view.node.map().is_none() {
+                self.shape(&view, "a mapping");
+            } else if !is_name(&entry.key) {
+                let message = format!("`{}` is no name of a service", entry.key);
+                self.add(Code::BadValue, &entry.key_at, &view.path, message)
+                    .hint("names consist of letters, digits, `.`, `_` and `-`");
+            } else if self.has_profile(&view) {
+                project.active.push((entry.key.as_str(), view));
+            } else {
+                let message = "a service waits for a profile that was not asked for";
+                let hint = "ask for it with `--profile`";
+                self.group_with(
+                    Code::ProfileOff,
+                    view.key_at("profiles"),
+                    &view.path,
+                    message.to_owned(),
+                    Some(hint),
+                );
+                project.inactive.insert(entry.key.as_str());
+            }
+        }
+        project
+    }
+
+    /// Whether a service has no profile, or one that was asked for.
+    fn has_profile(&mut self, service: &View<'_>) -> bool {
+        let Some(view) = service.get("profiles") else { return true };
+        let profiles = self.texts(&view);
+        let asked = &self.input.profiles;
+        profiles.is_empty()
+            || profiles.iter().any(|profile| asked.contains(profile))
+            || asked.iter().any(|profile| profile == "*")
+    }
+
+    fn resource(&mut self, project: &Project<'_>, name: &str, view: &View<'_>, scope: &mut Scope) {
+        let origin = |noun| (noun, name.to_owned());
+        match self.store(project, name, view) {
+            Some(Store::Postgres(database, compose)) => {
+                let settings = DatabaseSettings { compose: Some(compose), ..Default::default() };
+                scope.origins.insert(origin(Noun::Database), view.path.clone());
+                scope.database_settings.insert(name.to_owned(), settings);
+                scope.databases.push(database);
+            }
+            Some(Store::KeyValue(key_value, compose)) => {
+                let settings = KeyValueSettings { compose: Some(compose), ..Default::default() };
+                scope.origins.insert(origin(Noun::KeyValue), view.path.clone());
+                scope.key_value_settings.insert(name.to_owned(), settings);
+                scope.key_values.push(key_value);
+            }
+            None => {
+                if let Some((service, settings)) = self.service(project, name, view) {
+                    scope.origins.insert(origin(Noun::Service), view.path.clone());
+                    scope.service_settings.insert(name.to_owned(), settings);
+                    scope.services.push(service);
+                }
+            }
+        }
+    }
+
+    /// Sections that have to be mappings.
+    fn unused_sections(&mut self, project: &Project<'_>) {
+        for section in ["networks", "volumes", "secrets", "configs"] {
+            if let Some(node) = project.root.node.get(section)
+                && node.map().is_none()
+            {
+                self.shape(&View::new(node, section), "a mapping");
+            }
+        }
+    }
+
+    fn nothing_runs(&mut self, project: &Project<'_>) {
+        let at = project.root.node.at.clone();
+        let (message, hint) = if project.inactive.is_empty() {
+            ("the file declares no service", "name under `services` what is to run")
+        } else {
+            ("all services wait for a profile", "ask for one with `--profile`")
+        };
+        if !self.has_error() {
+            self.add(Code::EmptyFile, &at, "", message.to_owned()).hint(hint);
+        }
+    }
+
+    /// Services that wait for each other.
+    fn circles(&mut self, scope: &Scope, project: &Project<'_>) {
+        let edges: BTreeMap<&str, Vec<&str>> = scope
+            .services
+            .iter()
+            .map(|service| {
+                let needs = service.container.depends_on.iter();
+                (service.name.as_str(), needs.map(|need| need.service.as_str()).collect())
+            })
+            .collect();
+        let mut done: BTreeSet<&str> = BTreeSet::new();
+        for start in edges.keys() {
+            let Some(circle) = circle(&edges, start, &mut done) else { continue };
+            let Some((_, view)) = project.active.iter().find(|(name, _)| name == start) else {
+                continue;
+            };
+            let at = view.key_at("depends_on").clone();
+            let message = format!("services wait for each other: {}", circle.join(" → "));
+            self.add(Code::DependencyCircle, &at, &view.path, message).hint(
+                "take one of these dependencies away; services find each other by name at any time",
+            );
+        }
+    }
+
+    fn published_twice(&mut self, scope: &Scope, project: &Project<'_>) {
+        let services =
+            scope.services.iter().map(|service| (service.name.as_str(), &service.container.ports));
+        let databases = scope.database_settings.iter().filter_map(|(name, settings)| {
+            Some((name.as_str(), &settings.compose.as_ref()?.published))
+        });
+        let key_values = scope.key_value_settings.iter().filter_map(|(name, settings)| {
+            Some((name.as_str(), &settings.compose.as_ref()?.published))
+        });
+        let all: BTreeMap<&str, _> = services.chain(databases).chain(key_values).collect();
+        let mut wanted: BTreeMap<(u16, bool), Vec<Wanted>> = BTreeMap::new();
+        for (name, view) in &project.active {
+            for port in all.get(name).into_iter().flat_map(|ports| ports.iter()) {
+                let Some(published) = port.published else { continue };
+                let address = port.host_address.clone();
+                let at = view.key_at("ports").clone();
+                let others =
+                    wanted.entry((published, port.protocol == PortProtocol::Udp)).or_default();
+                if let Some(other) = others.iter().find(|other| overlap(&other.address, &address)) {
+                    let message = if other.service == *name {
+                        format!("`{name}` publishes port {published} twice")
+                    } else {
+                        format!("`{name}` and `{}` both publish port {published}", other.service)
+                    };
+                    self.add(Code::PortTwice, &at, &format!("{}.ports", view.path), message)
+                        .hint("give one of them another port of the host: `\"8081:80\"`");
+                }
+                others.push(Wanted { service: (*name).to_owned(), address });
+            }
+        }
+    }
+
+    /// Says that something is not declared, with a name that is near.
+    pub(crate) fn not_declared(
+        &mut self,
+        at: &At,
+        path: &str,
+        (noun, name): (&str, &str),
+        (section, known): (&str, &[&str]),
+    ) {
+        let near = known
+            .iter()
+            .map(|other| (strsim::osa_distance(other, name), other))
+            .min()
+            .filter(|(distance, _)| distance * 3 <= name.len());
+        let hint = match near {
+            Some((_, other)) => format!("did you mean `{other}`?"),
+            None => format!("declare `{name}` under `{section}`"),
+        };
+        let message = format!("there is no {noun} `{name}`");
+        self.add(Code::NotDeclared, at, path, message).hint(hint);
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// Whether two addresses of the host cannot both be listened on.
+fn overlap(one: &Option<String>, two: &Option<String>) -> bool {
+    let is_any = |address: &Option<String>| {
+        address.as_deref().is_none_or(|address| matches!(address, "0.0.0.0" | "::" | "*"))
+    };
+    is_any(one) || is_any(two) || one == two
+}
+
+/// A way from a service back to itself; services that have none are marked as done.
+fn circle<'e>(
+    edges: &BTreeMap<&'e str, Vec<&'e str>>,
+    start: &'e str,
+    done: &mut BTreeSet<&'e str>,
+) -> Option<Vec<&'e str>> {
+    // An explicit stack: a hostile file may have chains of any length.
+    let mut way: Vec<(&str, usize)> = vec![(start, 0)];
+    let mut on_way: BTreeSet<&str> = BTreeSet::from([start]);
+    if done.contains(start) {
+        return None;
+    }
+    while let Some((name, index)) = way.last_mut() {
+        let next = edges.get(name).and_then(|needs| needs.get(*index)).copied();
+        *index += 1;
+        match next {
+            None => {
+                done.insert(name);
+                on_way.remove(*name);
+                way.pop();
+            }
+            Some(next) if on_way.contains(next) => {
+                let names = way.iter().map(|(name, _)| *name);
+                let mut circle: Vec<&str> = names.skip_while(|name| *name != next).collect();
+                circle.push(next);
+                done.extend(way.iter().map(|(name, _)| *name));
+                return Some(circle);
+            }
+            Some(next) if done.contains(next) => {}
+            Some(next) => {
+                on_way.insert(next);
+                way.push((next, 0));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,118 @@
+//! `environment` and `env_file`.
+
+use model::{EnvSource, EnvVar};
+
+use crate::code::Code;
+
+use super::env_file;
+use super::node::{At, View};
+use super::project::Text;
+use super::reader::Reader;
+
+impl Reader<'_> {
+    /// The variables of a service: those of its files, then its own, which win.
+    pub(crate) fn environment(&mut self, service: &View<'_>) -> Vec<EnvVar> {
+        let mut env: Vec<EnvVar> = Vec::new();
+        if let Some(files) = service.get("env_file") {
+            for (key, value) in self.env_files(&files) {
+                let source = self.given(&key, value, false, (&files.node.at, &files.path));
+                set(&mut env, key, source);
+            }
+        }
+        if let Some(own) = service.get("environment") {
+            for pair in self.pairs(&own) {
+                if pair.key.is_empty() {
+                    let message = "a variable of `environment` has no name".to_owned();
+                    self.add(Code::BadValue, &own.node.at, &own.path, message);
+                    continue;
+                }
+                let place = (&own.node.at, own.path.as_str());
+                let source = self.given(&pair.key, pair.value, pair.is_unset, place);
+                set(&mut env, pair.key, source);
+            }
+        }
+        env
+    }
+
+    /// A value, or where it comes from when the file has none.
+    fn given(
+        &mut self,
+        key: &str,
+        value: Option<String>,
+        is_unset: bool,
+        (at, path): (&At, &str),
+    ) -> EnvSource {
+        match value {
+            Some(_) if is_unset => EnvSource::Ask,
+            Some(value) => EnvSource::Literal(value),
+            None => match self.input.variables.get(key) {
+                Some(value) => EnvSource::Literal(value.clone()),
+                None => {
+                    let message = format!(
+                        "the variable `{key}` has no value; it stays unset until it is given one"
+                    );
+                    self.group(Code::KeyOnly, at, path, message);
+                    EnvSource::Ask
+                }
+            },
+        }
+    }
+
+    fn env_files(&mut self, view: &View<'_>) -> Vec<(String, Option<String>)> {
+        let items: Vec<View<'_>> = match view.node.list() {
+            Some(_) => view.items().collect(),
+            None => vec![view.clone()],
+        };
+        let mut found = Vec::new();
+        for item in items {
+            let path = match item.get("path") {
+                Some(path) => self.text(&path),
+                None => self.text(&item),
+            };
+            let Some(path) = path.filter(|path| !path.is_empty()) else { continue };
+            let required = item.get("required").and_then(|view| self.boolean(&view));
+            let Some(path) = self.inside(&item, &path, "an `env_file`") else { continue };
+            let is_raw = item.get("format").and_then(|view| self.text(&view));
+            let is_raw = is_raw.is_some_and(|format| format == "raw");
+            match self.text_of(&path) {
+                Text::Here(text) => found.extend(self.env_lines(text, is_raw, &item)),
+                Text::NotThere if required == Some(false) => {}
+                Text::NotThere => {
+                    let message = format!("there is no file `{path}`");
+                    self.add(Code::FileNotThere, &item.node.at, &item.path, message)
+                        .hint("make it (often by copying an `.env.example`), or write `{path: …, required: false}`");
+                }
+                Text::Unknown => {}
+            }
+        }
+        found
+    }
+
+    fn env_lines(
+        &mut self,
+        text: &str,
+        is_raw: bool,
+        view: &View<'_>,
+    ) -> Vec<(String, Option<String>)> {
+        if !self.afford(&view.node.at, text.lines().count(), text.len()) {
+            return Vec::new();
+        }
+        if is_raw {
+            let pairs = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            return pairs
+                .filter_map(|line| line.split_once('='))
+                .map(|(name, value)| (name.trim().to_owned(), Some(value.to_owned())))
+                .collect();
+        }
+        let variables = &self.input.variables;
+        let lines = env_file::lines(text, &|name| variables.get(name).cloned());
+        lines.into_iter().map(|line| (line.name, line.value)).collect()
+    }
+}
+
+fn set(env: &mut Vec<EnvVar>, key: String, source: EnvSource) {
+    match env.iter_mut().find(|known| known.key == key) {
+        Some(known) => known.source = source,
+        None => env.push(EnvVar { key, source, preview_value: None }),
+    }
+}

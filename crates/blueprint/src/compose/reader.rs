@@ -1,0 +1,192 @@
+//! What the parts of the reader share: the files, and everything found so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::catalog::Treatment;
+use crate::code::Code;
+use crate::finding::{Finding, Severity};
+use crate::source::Source;
+
+use super::node::{At, Node};
+use super::{Input, Missing};
+
+/// Most values of all files together, aliases and `extends` followed.
+const NODE_LIMIT: usize = 400_000;
+/// Most text of all values together.
+const TEXT_LIMIT_BYTES: usize = 32 * 1024 * 1024;
+/// Most files of one project, each reading of one counted.
+pub(crate) const FILE_LIMIT: usize = 256;
+
+/// A file that was read.
+#[derive(Debug)]
+pub(crate) struct File<'a> {
+    /// Its path relative to the project's root.
+    pub(crate) path: String,
+    /// The directory that paths in it are relative to.
+    pub(crate) base_dir: String,
+    pub(crate) source: Source<'a>,
+}
+
+/// A field that a file has.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) at: At,
+    pub(crate) value: String,
+    pub(crate) treatment: Treatment,
+    pub(crate) why: &'static str,
+}
+
+/// Findings that say the same in several places.
+#[derive(Debug)]
+struct Group {
+    path: String,
+    places: BTreeSet<At>,
+    hint: Option<&'static str>,
+}
+
+/// The reader at work.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) input: &'a Input,
+    pub(crate) files: Vec<File<'a>>,
+    /// Files that the caller has to look up.
+    pub(crate) needs: BTreeSet<String>,
+    pub(crate) missing: BTreeMap<String, Missing>,
+    /// Services of other files that were read for `extends`, by file.
+    pub(crate) bases: BTreeMap<String, Option<std::rc::Rc<Node>>>,
+    findings: Vec<Finding>,
+    groups: BTreeMap<(Code, String), Group>,
+    seen: Vec<Seen>,
+    nodes: usize,
+    text_bytes: usize,
+    is_exhausted: bool,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(input: &'a Input) -> Self {
+        Self {
+            input,
+            files: Vec::new(),
+            needs: BTreeSet::new(),
+            missing: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            findings: Vec::new(),
+            groups: BTreeMap::new(),
+            seen: Vec::new(),
+            nodes: 0,
+            text_bytes: 0,
+            is_exhausted: false,
+        }
+    }
+
+    /// Adds a finding; its weight follows from the mode.
+    pub(crate) fn add(&mut self, code: Code, at: &At, path: &str, message: String) -> &mut Finding {
+        let finding = self.finding(code, at, path, message);
+        let index = self.findings.len();
+        self.findings.push(finding);
+        &mut self.findings[index]
+    }
+
+    /// Adds a finding that stands once for all places that it is made for.
+    pub(crate) fn group(&mut self, code: Code, at: &At, path: &str, message: String) {
+        self.group_with(code, at, path, message, None);
+    }
+
+    pub(crate) fn group_with(
+        &mut self,
+        code: Code,
+        at: &At,
+        path: &str,
+        message: String,
+        hint: Option<&'static str>,
+    ) {
+        let empty = || Group { path: path.to_owned(), places: BTreeSet::new(), hint };
+        let group = self.groups.entry((code, message)).or_insert_with(empty);
+        group.places.insert(at.clone());
+    }
+
+    fn finding(&self, code: Code, at: &At, path: &str, message: String) -> Finding {
+        let (span, file) = match self.files.get(at.file) {
+            Some(file) => {
+                let text = file.source.slice(&(at.start..at.end));
+                let end = at.start + text.trim_end().len();
+                (file.source.span(at.start..end.max(at.start)), file.path.clone())
+            }
+            None => (Source::new("").span(0..0), String::new()),
+        };
+        Finding {
+            severity: code.severity(self.input.mode),
+            code,
+            message,
+            file: Some(file),
+            span,
+            path: path.to_owned(),
+            hint: None,
+            repair: None,
+        }
+    }
+
+    pub(crate) fn seen(&mut self, seen: Seen) {
+        self.seen.push(seen);
+    }
+
+    /// Counts values and their text. `false` when there are too many; that is said once.
+    pub(crate) fn afford(&mut self, at: &At, nodes: usize, text_bytes: usize) -> bool {
+        self.nodes = self.nodes.saturating_add(nodes);
+        self.text_bytes = self.text_bytes.saturating_add(text_bytes);
+        if self.nodes <= NODE_LIMIT && self.text_bytes <= TEXT_LIMIT_BYTES {
+            return true;
+        }
+        if !self.is_exhausted {
+            self.is_exhausted = true;
+            let message = "the files hold more than any real project, aliases, `extends` and variables followed";
+            self.add(Code::TooMuch, at, "", message.to_owned())
+                .hint("look for aliases of aliases, and services that extend each other");
+        }
+        false
+    }
+
+    /// Whether an error was found.
+    pub(crate) fn has_error(&self) -> bool {
+        let is_error = |code: Code| code.severity(self.input.mode) == Severity::Error;
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+            || self.groups.keys().any(|(code, _)| is_error(*code))
+    }
+
+    /// Everything found, by file and place.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.findings.clone();
+        for ((code, message), group) in &self.groups {
+            let Some(first) = group.places.first() else { continue };
+            let message = match group.places.len() {
+                1 => message.clone(),
+                count => format!("{message} ({count} places)"),
+            };
+            let mut finding = self.finding(*code, first, &group.path, message);
+            finding.hint = group.hint.map(str::to_owned);
+            findings.push(finding);
+        }
+        let rank = |finding: &Finding| {
+            let file = finding.file.as_deref();
+            self.files.iter().position(|known| Some(known.path.as_str()) == file)
+        };
+        findings.sort_by_key(|finding| (rank(finding), finding.span.bytes.start, finding.severity));
+        // A file may be read in several roles, and an alias in several places.
+        let mut known = BTreeSet::new();
+        findings.retain(|finding| {
+            let span = &finding.span.bytes;
+            let file = finding.file.clone();
+            known.insert((finding.code, file, span.start, span.end, finding.message.clone()))
+        });
+        findings
+    }
+
+    /// The fields of all files, in their order.
+    pub(crate) fn fields(&self) -> Vec<&Seen> {
+        let mut seen: Vec<&Seen> = self.seen.iter().collect();
+        seen.sort_by_key(|seen| &seen.at);
+        seen.dedup_by(|one, two| one.at == two.at && one.path == two.path);
+        seen
+    }
+}
