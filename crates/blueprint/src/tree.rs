@@ -357,7 +357,8 @@ impl<'a> Builder<'a> {
 /// The name of a tag that YAML itself does not know.
 fn own_tag(tag: Option<&granit_parser::Tag>) -> Option<Box<str>> {
     let shown = tag?.to_string();
-    Some(shown.strip_prefix('!')?.into()).filter(|name: &Box<str>| !name.starts_with('!'))
+    let name = shown.strip_prefix('!').filter(|name| !name.starts_with('!'))?;
+    Some(name.into())
 }
 
 fn measure<'n>(nodes: impl Iterator<Item = &'n Rc<Node>>) -> (usize, usize) {

@@ -54,7 +54,7 @@ fn build_once(arguments: impl Iterator<Item = OsString>) -> i32 {
             Progress::Running { resumed: false, .. } => tell("running"),
             Progress::Packing => tell("packing"),
             Progress::Reused => tell("reused"),
-            Progress::Note(_) => {}
+            Progress::Image(_) | Progress::Note(_) => {}
         };
         let made =
             build::run(&platform.config, &platform.sources, &*platform.driver, &request, &say);

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use images::{Images, Registries};
 use model::{BuildId, InstanceId, ServiceId};
 
 /// Where builds lie and how far they may go. Every directory is an absolute path on one file
 /// system: an artifact comes to be by one rename.
 #[derive(Clone)]
 pub struct Config {
-    /// Finished artifacts: `<64 hex>/{tree,home,artifact.json}`.
+    /// Finished artifacts: `<64 hex>/{tree,home,artifact.json}`, or `{files,image.json}` of a
+    /// container.
     pub artifacts_dir: PathBuf,
     /// Builds under way: `<build id>/{tree,home}`.
     pub work_dir: PathBuf,
@@ -25,6 +27,10 @@ pub struct Config {
     pub output_limit_bytes: u64,
     /// Who builds run as. Without root it is the server's own user.
     pub builder_uid: u32,
+    /// Images on this machine; `None` without root, which they need.
+    pub images: Option<Images>,
+    /// Mirrors and credentials of registries.
+    pub registries: Registries,
 }
 
 impl Config {
@@ -45,6 +51,8 @@ impl Config {
             time_limit: Self::TIME_LIMIT,
             output_limit_bytes: Self::OUTPUT_LIMIT_BYTES,
             builder_uid,
+            images: None,
+            registries: Registries::default(),
         }
     }
 

@@ -30,6 +30,9 @@ pub struct Inputs {
     pub env: Vec<(String, String)>,
     /// Tools and their versions, as [`crate::Toolchain::versions`] has them.
     pub toolchain: Vec<(String, String)>,
+    /// The image's digest, or its name where nobody could say what it means; empty for services
+    /// that are built from source.
+    pub image: String,
     /// The service's user: its artifact belongs to it on the disk.
     pub owner_uid: u32,
 }
@@ -67,6 +70,7 @@ mod tests {
             build_command: "npm ci".to_owned(),
             env: vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())],
             toolchain: vec![("node".to_owned(), "20.1.0".to_owned())],
+            image: String::new(),
             owner_uid: 900_000,
         }
     }
@@ -80,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_input_changes_the_address() {
-        let changes: [fn(&mut Inputs); 8] = [
+        let changes: [fn(&mut Inputs); 9] = [
             |inputs| inputs.runtime = Runtime::Static,
             |inputs| inputs.tree = "0".repeat(40),
             |inputs| inputs.history = "1".repeat(40),
@@ -88,6 +92,7 @@ mod tests {
             |inputs| inputs.build_command = "npm install".to_owned(),
             |inputs| inputs.env[0].1 = "3".to_owned(),
             |inputs| inputs.toolchain[0].1 = "22.0.0".to_owned(),
+            |inputs| inputs.image = "sha256:00".to_owned(),
             |inputs| inputs.owner_uid = 900_001,
         ];
         let mut seen = vec![artifact_id(&inputs(), &[1; 32])];

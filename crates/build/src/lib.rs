@@ -12,6 +12,7 @@
 
 pub mod causes;
 pub mod config;
+pub mod container;
 pub mod error;
 pub mod inputs;
 pub mod layout;
@@ -26,6 +27,7 @@ mod store;
 mod tree;
 
 pub use config::Config;
+pub use container::{Container, container, is_container, project_paths};
 pub use error::Error;
 pub use inputs::{Inputs, artifact_id};
 pub use layout::{Layout, Phase, env_on_host, language_env, runtime_layout};

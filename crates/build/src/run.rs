@@ -20,6 +20,7 @@ use model::{
 
 use crate::causes;
 use crate::config::Config;
+use crate::container;
 use crate::error::Error;
 use crate::inputs::FORMAT_VERSION;
 use crate::layout::{self, Phase};
@@ -79,6 +80,8 @@ pub enum Progress {
         /// Whether they ran already when this control plane began.
         resumed: bool,
     },
+    /// An image comes, or is unpacked.
+    Image(images::Progress),
     /// The result is being put away.
     Packing,
 }
@@ -155,6 +158,11 @@ pub async fn run(
         forget(config, driver, request).await?;
         progress(Progress::Reused);
         return Ok(artifact);
+    }
+    if request.service.runtime == Runtime::Image {
+        let result = container::pull(config, sources, request, progress).await;
+        tidy(config, driver, request).await;
+        return result;
     }
     for note in &request.toolchain.notes {
         progress(Progress::Note(note.clone()));

@@ -168,6 +168,25 @@ fn open_up(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// How much lies below.
+pub(crate) fn totals(root: &Path) -> Result<Totals, Error> {
+    fn add(path: &Path, totals: &mut Totals) -> io::Result<()> {
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                add(&entry.path(), totals)?;
+            } else {
+                totals.files += 1;
+                totals.bytes += entry.metadata()?.len();
+            }
+        }
+        Ok(())
+    }
+    let mut totals = Totals { files: 0, bytes: 0 };
+    add(root, &mut totals).map_err(Error::at("measure", root))?;
+    Ok(totals)
+}
+
 /// Gives one directory, and nothing below it, to `uid`.
 pub(crate) fn give(path: &Path, uid: u32) -> Result<(), Error> {
     let walk = Walk { uid, own_uid: nix::unistd::geteuid().as_raw() };

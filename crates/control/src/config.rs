@@ -19,6 +19,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// The operator's variables for every build and instance.
     pub operator_env: Vec<(String, String)>,
+    /// Mirrors and credentials of registries of images.
+    pub registries: images::Registries,
     /// How long to wait for what.
     pub timeouts: Timeouts,
     /// How many builds may run at once.

@@ -1,14 +1,23 @@
 //! From a release to what the engine is asked to run.
 
+mod container;
+
+use std::path::PathBuf;
+
 use engine::{ContainerSpec, InstanceSpec, Limits, Root, User};
 use jiff::Timestamp;
-use model::{EnvVar, Instance, InstanceId, InstancePurpose, Release, Runtime, ServiceId};
+use model::{
+    Artifact, EnvVar, EnvironmentId, Instance, InstanceId, InstancePurpose, Release, ServiceId,
+};
 use store::services::ServiceRow;
 
 use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
 use crate::tasks::services::disk_dir;
+
+pub(crate) use container::Command;
+use container::Parts;
 
 /// Processes and threads of one instance, at most: far above honest use, far below a fork bomb's.
 const PIDS_LIMIT: u32 = 4096;
@@ -18,13 +27,13 @@ pub(crate) struct Run<'a> {
     pub(crate) row: &'a ServiceRow,
     pub(crate) release: &'a Release,
     pub(crate) instance_id: &'a InstanceId,
-    pub(crate) command: Vec<String>,
+    pub(crate) command: Command,
     pub(crate) label: String,
     pub(crate) with_disk: bool,
 }
 
 /// The user's own command in the user's own shell: the only shell there is.
-pub(crate) fn shell(command: &str) -> Vec<String> {
+fn shell(command: &str) -> Vec<String> {
     let shell = if std::path::Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
     vec![shell.to_owned(), "-c".to_owned(), command.to_owned()]
 }
@@ -68,13 +77,13 @@ pub(crate) fn env_of(
 
 /// Starts an instance of a release.
 pub(crate) async fn start(platform: &Platform, run: Run<'_>) -> Result<(), Error> {
-    let spec = spec(platform, &run)?;
+    let spec = spec(platform, &run).await?;
     platform.network(&run.row.environment_id).await?;
     platform.driver.start(&spec).await?;
     Ok(())
 }
 
-fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error> {
+async fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error> {
     let service = &run.release.service;
     let artifact = match &run.release.artifact_id {
         Some(id) => store::artifacts::get(&platform.store, id)?,
@@ -87,29 +96,35 @@ fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error> {
         )
         .hint("deploy it again: `gable up`")
     })?;
-    let disk = if run.with_disk { prepare_disk(platform, run.row)? } else { None };
-    let layout = build::runtime_layout(service, &artifact, disk.as_deref())?;
     let mut declared = env_of(platform, run.release, build::Phase::Run)?;
-    declared.push(("RENDER_INSTANCE_ID".to_owned(), run.instance_id.to_string()));
+    if !service.container.without_platform_env {
+        declared.push(("RENDER_INSTANCE_ID".to_owned(), run.instance_id.to_string()));
+    }
+    let parts = if build::is_container(service) {
+        container_parts(platform, run, &artifact, declared).await?
+    } else {
+        native_parts(platform, run, &artifact, &declared)?
+    };
     let type_ = &service.instance_type;
+    let limits = Limits {
+        cpu_millis: Some(type_.cpu_millis),
+        memory_bytes: Some(type_.memory_bytes),
+        pids: Some(PIDS_LIMIT),
+        time: None,
+        output_bytes: None,
+    };
     Ok(InstanceSpec {
         id: run.instance_id.clone(),
-        hostname: run.row.slug.clone(),
+        hostname: service.container.hostname.clone().unwrap_or_else(|| run.row.slug.clone()),
         environment_id: run.row.environment_id.clone(),
-        root: Root::HostUserland,
-        user: User::alone(run.row.uid, "render", layout.home.clone()),
-        command: run.command.clone(),
-        cwd: layout.cwd.clone(),
-        env: layout.env_with(&declared),
-        mounts: layout.mounts,
-        files: Vec::new(),
-        limits: Limits {
-            cpu_millis: Some(type_.cpu_millis),
-            memory_bytes: Some(type_.memory_bytes),
-            pids: Some(PIDS_LIMIT),
-            time: None,
-            output_bytes: None,
-        },
+        root: parts.root,
+        user: parts.user,
+        command: parts.command,
+        cwd: parts.cwd,
+        env: parts.env,
+        mounts: parts.mounts,
+        files: parts.files,
+        limits: container::limits(service, limits),
         log: platform
             .config
             .logs_dir()
@@ -117,15 +132,93 @@ fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error> {
             .join(format!("{}.log", run.instance_id)),
         port_hint: Some(environments::expected_port(platform, run.row, service)?),
         label: run.label.clone(),
+        container: parts.container,
+    })
+}
+
+/// The parts that follow from what was built with the host's tools.
+fn native_parts(
+    platform: &Platform,
+    run: &Run<'_>,
+    artifact: &Artifact,
+    declared: &[(String, String)],
+) -> Result<Parts, Error> {
+    let service = &run.release.service;
+    let owner = (run.row.uid, run.row.uid);
+    let disk = if run.with_disk { prepare_disk(platform, run.row, owner)? } else { None };
+    let layout = build::runtime_layout(service, artifact, disk.as_deref())?;
+    let command = match &run.command {
+        Command::Main => shell(service.start_command.as_deref().unwrap_or_default()),
+        Command::Shell(text) => shell(text),
+        Command::Words(words) => words.clone(),
+    };
+    Ok(Parts {
+        root: Root::HostUserland,
+        user: User::alone(run.row.uid, "render", layout.home.clone()),
+        command,
+        cwd: layout.cwd.clone(),
+        env: layout.env_with(declared),
+        mounts: layout.mounts,
+        files: Vec::new(),
         container: ContainerSpec::default(),
     })
+}
+
+/// The parts that follow from an image.
+async fn container_parts(
+    platform: &Platform,
+    run: &Run<'_>,
+    artifact: &Artifact,
+    declared: Vec<(String, String)>,
+) -> Result<Parts, Error> {
+    let service = &run.release.service;
+    let image = build::container(&platform.build, service, artifact).await?;
+    let volumes = volumes_dir(platform, &run.row.environment_id);
+    let mut places = container::Places {
+        named: volumes.clone(),
+        anonymous: volumes.join(run.row.id.as_str()),
+        disk: None,
+    };
+    for place in [&places.named, &places.anonymous] {
+        std::fs::create_dir_all(place)
+            .map_err(Error::host(format!("make the directory {}", place.display())))?;
+    }
+    let mut parts = container::parts(service, &image, &run.command, declared.clone(), &places)?;
+    if run.with_disk && service.disk.is_some() {
+        let owner = (parts.user.uid, parts.user.gid);
+        places.disk = prepare_disk(platform, run.row, owner)?;
+        parts = container::parts(service, &image, &run.command, declared, &places)?;
+    }
+    Ok(parts)
+}
+
+/// Whether the image of a release has volumes that nothing of the file's covers, and which are kept
+/// for the service: then two of its instances must not write at once.
+pub(crate) async fn image_keeps_data(
+    platform: &Platform,
+    release: &Release,
+) -> Result<bool, Error> {
+    let service = &release.service;
+    let artifact = match &release.artifact_id {
+        Some(id) if build::is_container(service) => store::artifacts::get(&platform.store, id)?,
+        _ => None,
+    };
+    let Some(artifact) = artifact else { return Ok(false) };
+    let image = build::container(&platform.build, service, &artifact).await?.image;
+    Ok(!container::unnamed(service, &image.config).is_empty())
+}
+
+/// Where the volumes of an environment are.
+pub(crate) fn volumes_dir(platform: &Platform, environment_id: &EnvironmentId) -> PathBuf {
+    platform.config.state_dir.join("volumes").join(environment_id.as_str())
 }
 
 /// The directory of a service's disk, owned by its user; `None` when it has none.
 fn prepare_disk(
     platform: &Platform,
     row: &ServiceRow,
-) -> Result<Option<std::path::PathBuf>, Error> {
+    (uid, gid): (u32, u32),
+) -> Result<Option<PathBuf>, Error> {
     if row.definition.disk.is_none() {
         return Ok(None);
     }
@@ -133,19 +226,13 @@ fn prepare_disk(
     std::fs::create_dir_all(&path)
         .and_then(|()| {
             if platform.driver.isolates_network() {
-                std::os::unix::fs::chown(&path, Some(row.uid), Some(row.uid))
+                std::os::unix::fs::chown(&path, Some(uid), Some(gid))
             } else {
                 Ok(())
             }
         })
         .map_err(Error::host(format!("prepare the disk of {}", row.definition.name)))?;
     Ok(Some(path))
-}
-
-/// Whether a declared runtime is one that this version runs.
-#[must_use]
-pub(crate) fn is_runnable(runtime: Runtime) -> bool {
-    !matches!(runtime, Runtime::Docker | Runtime::Image)
 }
 
 /// Whether a list of declared variables sets this key.

@@ -88,15 +88,19 @@ pub struct Parts {
     pub driver: Arc<dyn Driver>,
     /// User and group that builds run as.
     pub builder_uid: u32,
+    /// Images on this machine; `None` without root, which they need.
+    pub images: Option<images::Images>,
 }
 
 impl Platform {
     /// Puts the parts together. Nothing runs yet.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, store, driver, builder_uid } = parts;
+        let Parts { config, store, driver, builder_uid, images } = parts;
         let mut build = build::Config::in_state_dir(&config.state_dir, builder_uid);
         build.operator_env.clone_from(&config.operator_env);
+        build.images = images;
+        build.registries = config.registries.clone();
         let mut databases = databases::Config::new(&config.state_dir, &config.run_dir);
         databases.operator_env.clone_from(&config.operator_env);
         let inner = Inner {

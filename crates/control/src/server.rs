@@ -39,7 +39,8 @@ pub async fn start(config: Config) -> Result<Server, Error> {
     driver.recover().await?;
     let builder_uid =
         if driver.isolates_network() { BUILDER_UID } else { nix::unistd::getuid().as_raw() };
-    let platform = Platform::new(Parts { config, store, driver, builder_uid });
+    let images = if driver.isolates_network() { Some(open_images(&config)?) } else { None };
+    let platform = Platform::new(Parts { config, store, driver, builder_uid, images });
     for project in store::projects::list(&platform.store)? {
         for environment in store::environments::list(&platform.store, &project.id)? {
             platform.network(&environment.id).await?;
@@ -78,6 +79,12 @@ fn make_private(path: &Path) -> Result<(), Error> {
         .mode(0o700)
         .create(path)
         .map_err(Error::host(format!("make {}", path.display())))
+}
+
+fn open_images(config: &Config) -> Result<images::Images, Error> {
+    let mut settings = images::Config::new(config.state_dir.join("images"));
+    settings.registries = config.registries.clone();
+    images::Images::open(settings).map_err(|error| error.problem().into())
 }
 
 /// Two servers on one state would undo each other's work.

@@ -33,6 +33,7 @@ pub fn platform(directory: &Path) -> Platform {
         executable: vec!["/nowhere/gable".into()],
         listen: vec![([127, 0, 0, 1], 8080).into()],
         operator_env: Vec::new(),
+        registries: images::Registries::default(),
         timeouts: Timeouts::standard(),
         concurrent_builds: 1,
         is_plain: false,
@@ -40,7 +41,7 @@ pub fn platform(directory: &Path) -> Platform {
     std::fs::create_dir_all(&config.run_dir).expect("the test's directory can be written");
     let store = Store::open(&config.state_dir).expect("a new store can be made");
     let driver = Arc::new(FakeDriver::new(AllRun));
-    Platform::new(Parts { config, store, driver, builder_uid: 0 })
+    Platform::new(Parts { config, store, driver, builder_uid: 0, images: None })
 }
 
 /// A project with one environment, `production`.
@@ -177,7 +178,9 @@ fn commit() -> Commit {
     }
 }
 
-fn definition(name: &str) -> Service {
+/// A web service as a Blueprint declares it.
+#[must_use]
+pub fn definition(name: &str) -> Service {
     Service {
         kind: ServiceKind::Web,
         name: name.to_owned(),

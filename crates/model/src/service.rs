@@ -223,6 +223,9 @@ pub struct Docker {
 pub struct Image {
     /// Reference, such as `docker.io/library/nginx:1.27`.
     pub url: String,
+    /// The digest that the reference meant when the release was made; `None` in a file.
+    #[serde(default)]
+    pub digest: Option<String>,
     /// Platform such as `linux/amd64`; this machine's where `None`.
     #[serde(default)]
     pub platform: Option<String>,

@@ -28,6 +28,9 @@ pub struct ApplyRequest {
     /// Names of services to restrict it to; everything if empty.
     #[serde(default)]
     pub only: Vec<String>,
+    /// Ask registries what the names of images mean now, also where that is known.
+    #[serde(default)]
+    pub refreshes_images: bool,
 }
 
 impl std::fmt::Debug for ApplyRequest {

@@ -232,6 +232,7 @@ impl Checker<'_> {
                 .patch(patch);
             return Some(Image {
                 url: scalar.text.clone(),
+                digest: None,
                 platform: None,
                 registry_credential: None,
             });
@@ -239,7 +240,7 @@ impl Checker<'_> {
         let inner = self.fields(slot.node, &slot.path, Place::Image)?;
         let url = self.command(&inner, "url");
         let registry_credential = self.registry_credential(&inner, "creds");
-        url.map(|url| Image { url, platform: None, registry_credential })
+        url.map(|url| Image { url, digest: None, platform: None, registry_credential })
     }
 
     fn registry_credential(&mut self, fields: &Fields<'_>, name: &str) -> Option<String> {

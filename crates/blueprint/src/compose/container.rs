@@ -53,6 +53,8 @@ impl Reader<'_> {
                 .get("read_only")
                 .and_then(|view| self.boolean(&view))
                 .unwrap_or_default(),
+            update_order: self.update_order(view),
+            without_platform_env: true,
         }
     }
 
@@ -127,7 +129,8 @@ impl Reader<'_> {
         });
         let Some(policy) = view.get("deploy").and_then(|deploy| deploy.get("restart_policy"))
         else {
-            return own.unwrap_or(RestartPolicy::Never);
+            // Containers that say nothing are jobs that end, and servers that must not stay down.
+            return own.unwrap_or(RestartPolicy::OnFailure { max_retries: None });
         };
         let attempts =
             policy.get("max_attempts").and_then(|view| self.number(&view, 0..=u64::from(u32::MAX)));

@@ -81,7 +81,8 @@ impl Reader<'_> {
             return None;
         };
         let platform = view.get("platform").and_then(|platform| self.text(&platform));
-        let image = Image { url: url.trim().to_owned(), platform, registry_credential: None };
+        let image =
+            Image { url: url.trim().to_owned(), digest: None, platform, registry_credential: None };
         Some((None, Some(image)))
     }
 

@@ -131,7 +131,7 @@ impl Reader<'_> {
         }
         let modes: Vec<&str> = mode.split(',').collect();
         let is_label = |mode: &&str| !matches!(*mode, "" | "ro" | "rw");
-        if modes.iter().any(|mode| is_label(&mode)) {
+        if modes.iter().any(is_label) {
             let message =
                 "`volumes`: of the options behind a mount, only `ro` and `rw` mean something here";
             self.group(Code::FieldNotApplicable, &view.node.at, &view.path, message.to_owned());

@@ -190,6 +190,7 @@ impl Platform {
             build_command: service.build_command.clone().unwrap_or_default(),
             env: env.clone(),
             toolchain: toolchain.versions.clone(),
+            image: String::new(),
             owner_uid: OWNER_UID,
         };
         BuildRequest {

@@ -48,6 +48,8 @@ pub struct Request {
     pub operator_env: Option<Vec<(String, String)>>,
     /// Services to deploy; all when empty.
     pub only: Vec<String>,
+    /// Whether registries are asked what the names of images mean now.
+    pub refreshes_images: bool,
 }
 
 /// A value given by a person.
@@ -147,12 +149,6 @@ pub struct Applied {
     pub deploys: Vec<Deploy>,
 }
 
-/// Whether this version can run a service.
-#[must_use]
-pub fn is_runnable(service: &Service) -> bool {
-    instances::is_runnable(service.runtime)
-}
-
 /// What [`apply`] would do.
 ///
 /// # Errors
@@ -189,7 +185,7 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
     for service in &resolved {
         let is_wanted =
             request.only.is_empty() || request.only.contains(&service.row.definition.name);
-        if !is_wanted || !is_runnable(&service.row.definition) {
+        if !is_wanted {
             continue;
         }
         if service.decision != Decision::Keep {
@@ -296,6 +292,7 @@ pub(crate) fn request_of(platform: &Platform, row: &ServiceRow) -> Result<Reques
         set: Vec::new(),
         operator_env: None,
         only: vec![row.definition.name.clone()],
+        refreshes_images: true,
     })
 }
 

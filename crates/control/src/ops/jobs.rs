@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use store::jobs::Job;
 
 use crate::error::Error;
-use crate::instances::{self, Run};
+use crate::instances::{self, Command, Run};
 use crate::ops::deploys;
 use crate::platform::Platform;
 use crate::tasks::jobs::start_key;
@@ -51,7 +51,7 @@ pub fn create(
             release: &release,
             instance_id: &instance.id,
             label: format!("job of {}", row.definition.name),
-            command,
+            command: Command::Words(command),
             with_disk: false,
         };
         if let Err(error) = instances::start(&started, run).await {

@@ -369,9 +369,6 @@ fn standing(
     route: Option<&RouteState>,
 ) -> Result<Standing, Error> {
     let row = &view.row;
-    if !crate::ops::blueprints::is_runnable(&row.definition) {
-        return Ok(Standing::Unsupported);
-    }
     if environments::is_stopped(platform, &row.environment_id)? || row.suspended {
         return Ok(Standing::Stopped);
     }

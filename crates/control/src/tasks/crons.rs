@@ -12,7 +12,7 @@ use store::services::ServiceRow;
 use crate::environments;
 use crate::error::Error;
 use crate::events;
-use crate::instances::{self, Run};
+use crate::instances::{self, Command, Run};
 use crate::platform::Platform;
 use crate::tasks::services::judge_run;
 
@@ -167,12 +167,11 @@ pub async fn start(
         .into());
     }
     store::instances::insert(&platform.store, &instance, &row.id)?;
-    let command = release.service.start_command.clone().unwrap_or_default();
     let run = Run {
         row,
         release,
         instance_id: &instance.id,
-        command: instances::shell(&command),
+        command: Command::Main,
         label: format!("run of {}", row.name()),
         with_disk: false,
     };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use engine::probe::{self, ProbeResult};
 use engine::{Driver, Listener};
 use jiff::Timestamp;
-use model::{InstanceId, Target};
+use model::{HealthCheck, InstanceId, Target};
 use reconcile::deploy::Health;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -60,8 +60,27 @@ pub enum Check {
         /// Port that is preferred.
         port: u16,
     },
+    /// A command inside that ends with 0.
+    Command {
+        /// The command, and how often it is run.
+        check: HealthCheck,
+        /// The port of services that have one: where requests are sent.
+        port: Option<u16>,
+    },
     /// A process that has run for this long.
     Alive(Duration),
+}
+
+impl Check {
+    /// The port that is expected, for services that have one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Http { port, .. } | Self::Port { port } => Some(*port),
+            Self::Command { port, .. } => *port,
+            Self::Alive(_) => None,
+        }
+    }
 }
 
 /// What is known of a probed instance.
@@ -100,6 +119,12 @@ impl Prober {
     #[must_use]
     pub fn seen(&self, id: &InstanceId) -> Option<Seen> {
         self.lock().get(id).map(|(seen, _)| seen.clone())
+    }
+
+    /// Whether an instance is probed already.
+    #[must_use]
+    pub fn is_known(&self, id: &InstanceId) -> bool {
+        self.lock().contains_key(id)
     }
 
     /// Probes an instance, unless it is probed already.
@@ -171,6 +196,7 @@ async fn run(prober: Prober, probe: Probe) {
     let mut interval = FIRST_INTERVAL;
     let mut was_healthy = false;
     let began = tokio::time::Instant::now();
+    let mut failures = 0;
     loop {
         if let Check::Alive(settle) = probe.check {
             tokio::time::sleep(settle).await;
@@ -180,15 +206,27 @@ async fn run(prober: Prober, probe: Probe) {
         }
         let Ok(listeners) = prober.driver.listeners(&probe.id).await else { return };
         let timeout = if was_healthy { HEALTHY_TIMEOUT } else { STARTING_TIMEOUT };
-        let answer = ask(&probe, listeners, timeout).await;
+        let answer = ask(&prober, &probe, listeners, timeout).await;
         let was_asked = answer.result.is_some();
+        if let Check::Command { check, .. } = &probe.check {
+            let is_good = answer.good_port.is_some();
+            failures = if is_good { 0 } else { failures + 1 };
+            if was_healthy && !is_good && failures < check.retries {
+                // One bad answer is none, as the file asks.
+                tokio::time::sleep(Duration::from_millis(check.interval_ms)).await;
+                continue;
+            }
+        }
         if prober.note(&probe, answer) {
             was_healthy = true;
             // An open port needs no further asking: the engine reports the end of the process.
             if matches!(probe.check, Check::Port { .. }) {
                 return;
             }
-            interval = HEALTHY_INTERVAL;
+            interval = match &probe.check {
+                Check::Command { check, .. } => Duration::from_millis(check.interval_ms),
+                _ => HEALTHY_INTERVAL,
+            };
         } else if was_healthy {
             interval = Duration::from_secs(1);
         }
@@ -199,9 +237,26 @@ async fn run(prober: Prober, probe: Probe) {
     }
 }
 
-async fn ask(probe: &Probe, listeners: Vec<Listener>, timeout: Duration) -> Answer {
+async fn ask(
+    prober: &Prober,
+    probe: &Probe,
+    listeners: Vec<Listener>,
+    timeout: Duration,
+) -> Answer {
     let ports = candidates(probe, &listeners);
     match &probe.check {
+        Check::Command { check, port } => {
+            let limit = Duration::from_millis(check.timeout_ms);
+            let driver = prober.driver.as_ref();
+            let result = probe::command(driver, &probe.id, &check.command, limit).await;
+            // A service with a port is not ready before somebody listens there.
+            let target = match port {
+                Some(_) => ports.first().map(|port| Some(*port)),
+                None => Some(None),
+            };
+            let good_port = target.filter(|_| result.is_healthy());
+            Answer { good_port, result: Some(result), listeners }
+        }
         Check::Alive(_) => Answer { good_port: Some(None), result: None, listeners },
         Check::Port { .. } => {
             Answer { good_port: ports.first().map(|port| Some(*port)), result: None, listeners }
@@ -226,10 +281,7 @@ fn candidates(probe: &Probe, listeners: &[Listener]) -> Vec<u16> {
     const RESERVED: [u16; 3] = [18012, 18013, 19099];
     /// Where a debugger listens: never what the author means by "the port".
     const NODE_INSPECTOR: u16 = 9229;
-    let expected = match probe.check {
-        Check::Http { port, .. } | Check::Port { port } => port,
-        Check::Alive(_) => return Vec::new(),
-    };
+    let Some(expected) = probe.check.port() else { return Vec::new() };
     let mut ports: Vec<u16> = listeners
         .iter()
         .filter(|listener| !probe.is_isolated || !listener.address.is_loopback())

@@ -50,6 +50,7 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
         executable: vec![executable.into()],
         listen: settings.listen,
         operator_env,
+        registries: registries(&paths.state_dir)?,
         timeouts: Timeouts {
             health: Duration::from_secs(args.health_timeout),
             ..Timeouts::standard()
@@ -61,6 +62,27 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
     // Work under way is not waited for: each piece of it can be repeated.
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
     outcome
+}
+
+/// What the operator says of registries of images: `registries.json` in the state directory, if it
+/// is there.
+fn registries(state_dir: &std::path::Path) -> Result<images::Registries, super::stop::Stop> {
+    let path = state_dir.join("registries.json");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(images::Registries::default());
+        }
+        Err(error) => return Err(failed("registries.json cannot be read", &error)),
+    };
+    // The reason that serde gives names the place and the field, and no value.
+    serde_json::from_str(&text).map_err(|error| {
+        super::stop::Stop::failed(
+            wire::Problem::new("registries-malformed", format!("{} is malformed", path.display()))
+                .detail(error.to_string())
+                .hint("`gable explain registries-malformed` shows an example"),
+        )
+    })
 }
 
 /// Starts the control plane and answers requests until it is asked to end.

@@ -29,6 +29,7 @@ pub(crate) fn request(args: &SourceArgs) -> Result<ApplyRequest, Stop> {
         set,
         operator_env,
         only: args.only.clone(),
+        refreshes_images: args.pull,
     })
 }
 

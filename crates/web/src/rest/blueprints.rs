@@ -53,5 +53,6 @@ fn translate(request: wire::ApplyRequest) -> Request {
             .collect(),
         operator_env: request.operator_env,
         only: request.only,
+        refreshes_images: request.refreshes_images,
     }
 }

@@ -1,13 +1,13 @@
 //! What is declared beside what is there.
 
-use model::{ArtifactId, Problem, Service, ServiceKind};
+use model::{ArtifactId, Problem, Runtime, Service, ServiceKind};
 use reconcile::filter::Filter;
 use reconcile::service::{Change as Decision, Current, Standing, Wanted, decide};
 use reconcile::wiring::{self, Variable};
 
 use super::facts::{Picture, ScopePicture};
 use super::read::Found;
-use super::{Change, ChangeAction, Draft, Missing, Noun, Resolved, is_runnable, kind_of};
+use super::{Change, ChangeAction, Draft, Missing, Noun, Resolved, kind_of};
 use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
@@ -94,11 +94,9 @@ async fn compare_service(
         artifact_id: None,
         decision: Decision::Create,
     };
-    if !is_runnable(definition) {
-        change.details.push(format!("runtime {} comes with a later version", definition.runtime));
-        return Ok(Compared { change, resolved, notes: Vec::new() });
-    }
-    let (artifact_id, notes) = artifact(platform, found, &resolved).await?;
+    let mut notes = pin_image(platform, &mut resolved, found.refreshes_images).await;
+    let (artifact_id, more) = artifact(platform, found, &resolved).await?;
+    notes.extend(more);
     resolved.artifact_id = Some(artifact_id);
     let (decision, reasons) = decision(platform, service, &resolved)?;
     change.action = match decision {
@@ -112,6 +110,24 @@ async fn compare_service(
     Ok(Compared { change, resolved, notes })
 }
 
+/// Writes down what the name of a service's image means now. Where nobody can say, the deploy says
+/// why; a plan goes on.
+async fn pin_image(platform: &Platform, resolved: &mut Resolved, is_fresh: bool) -> Vec<String> {
+    let service = &resolved.row.definition;
+    if service.runtime != Runtime::Image {
+        return Vec::new();
+    }
+    match build::container::resolve(&platform.build, service, is_fresh).await {
+        Ok(digest) => {
+            if let Some(image) = &mut resolved.row.definition.image {
+                image.digest = Some(digest.to_string());
+            }
+            Vec::new()
+        }
+        Err(error) => vec![format!("{}: {}", service.name, error.problem().message)],
+    }
+}
+
 /// The artifact that a service would run, and what its tools have to say.
 async fn artifact(
     platform: &Platform,
@@ -119,6 +135,10 @@ async fn artifact(
     resolved: &Resolved,
 ) -> Result<(ArtifactId, Vec<String>), Error> {
     let service = &resolved.row.definition;
+    if service.runtime == Runtime::Image {
+        let id = image_artifact(platform, found, resolved).await?;
+        return Ok((id, Vec::new()));
+    }
     let env: Vec<(String, String)> = resolved
         .variables
         .iter()
@@ -163,10 +183,59 @@ async fn artifact(
         build_command: build_command(service),
         env,
         toolchain: versions,
+        image: String::new(),
         owner_uid: resolved.row.uid,
     };
     let artifact_key = store::secrets::derive_key(&platform.store, ARTIFACT_KEY);
     Ok((build::artifact_id(&inputs, &artifact_key), notes))
+}
+
+fn image_name(service: &Service) -> String {
+    let Some(image) = service.image.as_ref().filter(|_| service.runtime == Runtime::Image) else {
+        return String::new();
+    };
+    match &image.digest {
+        Some(digest) => format!("{}@{digest}", image.url),
+        None => image.url.clone(),
+    }
+}
+
+/// The artifact of a service that runs an image: the image, and what it sees of the project.
+async fn image_artifact(
+    platform: &Platform,
+    found: &Found,
+    resolved: &Resolved,
+) -> Result<ArtifactId, Error> {
+    let service = &resolved.row.definition;
+    let inputs = build::Inputs {
+        runtime: service.runtime,
+        tree: project_files(platform, found, resolved).await?,
+        history: String::new(),
+        root_dir: String::new(),
+        build_command: String::new(),
+        env: Vec::new(),
+        toolchain: Vec::new(),
+        image: image_name(service),
+        owner_uid: 0,
+    };
+    let artifact_key = store::secrets::derive_key(&platform.store, ARTIFACT_KEY);
+    Ok(build::artifact_id(&inputs, &artifact_key))
+}
+
+/// What a container sees of the project, as one text; empty when that is nothing.
+async fn project_files(
+    platform: &Platform,
+    found: &Found,
+    resolved: &Resolved,
+) -> Result<String, Error> {
+    let paths = build::project_paths(&resolved.row.definition);
+    if paths.is_empty() {
+        return Ok(String::new());
+    }
+    let is_seen = |file: &str| {
+        paths.iter().any(|path| path.is_empty() || std::path::Path::new(file).starts_with(path))
+    };
+    Ok(platform.sources.digest(&found.project, &resolved.commit.id, is_seen).await?)
 }
 
 /// A static site's publish path is checked after its build, so it is part of what is built.

@@ -46,6 +46,8 @@ pub(super) struct Found {
     /// By service name: the source of services that name another repository or branch.
     pub(super) others: BTreeMap<String, Commit>,
     pub(super) remembered: Remembered,
+    /// Whether registries are asked what the names of images mean now.
+    pub(super) refreshes_images: bool,
 }
 
 impl Found {
@@ -101,6 +103,7 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
         },
         project,
         blueprint_file: file,
+        refreshes_images: request.refreshes_images,
         text,
         reading,
     })

@@ -14,7 +14,7 @@ use reconcile::diagnosis::Phase;
 use crate::environments;
 use crate::error::Error;
 use crate::events;
-use crate::instances::{self, Run};
+use crate::instances::{self, Command, Run};
 use crate::platform::Platform;
 use crate::tasks::routes;
 use crate::tasks::services::look::{Seen, build_key, stop_key};
@@ -182,7 +182,7 @@ async fn start_job(
         row: &seen.row,
         release,
         instance_id: &instance.id,
-        command: instances::shell(&command),
+        command: Command::Shell(command),
         label: format!("{label} of {}", seen.row.name()),
         with_disk: false,
     };
@@ -232,12 +232,11 @@ async fn start_instance(platform: &Platform, seen: &Seen, place: Place<'_>) -> R
     if place.restarts > 0 {
         events::instance_restarted(platform, &seen.row, deploy, &instance)?;
     }
-    let command = release.service.start_command.clone().unwrap_or_default();
     let run = Run {
         row: &seen.row,
         release,
         instance_id: &instance.id,
-        command: instances::shell(&command),
+        command: Command::Main,
         label: format!("{} {}", seen.row.name(), release.revision),
         with_disk: true,
     };

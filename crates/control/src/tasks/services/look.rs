@@ -3,16 +3,17 @@
 use jiff::{SignedDuration, Timestamp};
 use model::{
     ArtifactId, BuildStatus, Deploy, DeployStatus, Instance, InstanceId, InstancePurpose,
-    InstanceState, ServiceId, ServiceKind,
+    InstanceState, Release, ServiceId, ServiceKind,
 };
 use reconcile::deploy::{
-    ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, SeenInstance,
-    Waiting,
+    ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, RolloutMode,
+    SeenInstance, Waiting,
 };
 use store::services::ServiceRow;
 
 use crate::environments;
 use crate::error::Error;
+use crate::instances;
 use crate::platform::Platform;
 use crate::tasks::probes::{Check, Probe};
 use crate::tasks::routes;
@@ -37,7 +38,13 @@ pub(super) struct Seen {
 /// Looks; `None` when there is no such service.
 pub(super) async fn look(platform: &Platform, id: &ServiceId) -> Result<Option<Seen>, Error> {
     let Some(row) = store::services::get(&platform.store, id)? else { return Ok(None) };
-    let desired = desired(platform, &row)?;
+    let mut desired = desired(platform, &row)?;
+    if let Some(next) = desired.next.as_ref().filter(|_| desired.rollout == RolloutMode::SideBySide)
+        && next.release.service.container.update_order.is_none()
+        && instances::image_keeps_data(platform, &next.release).await?
+    {
+        desired.rollout = RolloutMode::StopFirst;
+    }
     let instances = store::instances::by_service(&platform.store, id)?;
     let deploys_known = [
         desired.live.as_ref().map(|live| live.deploy.id.clone()),
@@ -155,7 +162,11 @@ async fn look_at(
     if let (InstanceState::Running { address, .. }, Some(release), false) =
         (&state, release, is_stopping)
     {
-        platform.prober.ensure(probe(platform, row, &release.service, instance, *address)?);
+        let mut probe = probe(platform, row, &release.service, instance, *address)?;
+        if !platform.prober.is_known(&instance.id) && build::is_container(&release.service) {
+            probe.check = container_check(platform, release, probe.check).await?;
+        }
+        platform.prober.ensure(probe);
     }
     let was_live = store::deploys::get(&platform.store, deploy_id)?
         .is_some_and(|deploy| deploy.status == DeployStatus::Deactivated);
@@ -210,6 +221,32 @@ fn probe(
         address,
         check,
         is_isolated: platform.driver.isolates_network(),
+    })
+}
+
+/// What makes a container healthy: a path, if one is declared; else its health check, or its
+/// image's; else its port, which its image may name.
+async fn container_check(
+    platform: &Platform,
+    release: &Release,
+    usual: Check,
+) -> Result<Check, Error> {
+    let service = &release.service;
+    let artifact = match &release.artifact_id {
+        Some(id) => store::artifacts::get(&platform.store, id)?,
+        None => None,
+    };
+    let Some(artifact) = artifact.filter(|_| !matches!(usual, Check::Http { .. })) else {
+        return Ok(usual);
+    };
+    let image = build::container(&platform.build, service, &artifact).await?.image;
+    let health_check = service.container.health_check.clone().or(image.config.health_check);
+    Ok(match (health_check.filter(|check| !check.command.is_empty()), usual) {
+        (Some(check), usual) => Check::Command { check, port: usual.port() },
+        (None, Check::Port { port }) if reconcile::port::declared(service).is_none() => {
+            Check::Port { port: image.config.exposed_ports.first().copied().unwrap_or(port) }
+        }
+        (None, usual) => usual,
     })
 }
 

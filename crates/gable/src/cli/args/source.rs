@@ -66,6 +66,9 @@ pub(crate) struct SourceArgs {
     /// Only this service and what it needs; can be given several times
     #[arg(long, value_name = "SERVICE")]
     pub(crate) only: Vec<String>,
+    /// Ask registries what the names of images mean now
+    #[arg(long)]
+    pub(crate) pull: bool,
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
 }
