@@ -11,7 +11,7 @@ use table::{Cause, Weight, causes};
 /// A line that is known, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Stable name of the cause, such as `module-not-found`.
+    /// Stable name of the cause, such as `module-missing`.
     pub code: String,
     /// The line, without colours.
     pub line: String,
@@ -121,13 +121,13 @@ mod tests {
             "Collecting fastapi==0.110.0\n  Downloading fastapi-0.110.0-py3-none-any.whl\n\
              ERROR: Could not find a version that satisfies the requirement sleepdata==9.9.9 (from versions: 0.1, 0.2)\n\
              ERROR: No matching distribution found for sleepdata==9.9.9",
-            "version-missing",
+            "package-version-missing",
             "requirement sleepdata==9.9.9",
             "",
         );
         check(
             "npm error code ETARGET\nnpm error notarget No matching version found for left-hand@^7.0.0.",
-            "version-missing",
+            "package-version-missing",
             "ETARGET",
             "",
         );
@@ -138,7 +138,7 @@ mod tests {
         check(
             "> web@1.0.0 build\n> tsc -b\n\u{1b}[96msrc/a.ts\u{1b}[0m:4:9 - \u{1b}[91merror\u{1b}[0m TS2345: Argument of type 'string' is not assignable\n\
              npm error Lifecycle script `build` failed with error:\nnpm error code 2",
-            "type-error",
+            "type-check-failed",
             "TS2345",
             "",
         );
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn known_troubles_have_their_names() {
         let cases = [
-            ("npm error Error: EACCES: permission denied, mkdir '/usr/lib/x'", "no-permission"),
+            ("npm error Error: EACCES: permission denied, mkdir '/usr/lib/x'", "permission-denied"),
             (
                 "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
                 "out-of-memory",
@@ -197,9 +197,9 @@ mod tests {
             ),
             (
                 "npm error network request failed, reason: getaddrinfo ENOTFOUND r.example",
-                "host-unknown",
+                "host-not-found",
             ),
-            ("ModuleNotFoundError: No module named 'flask'", "module-not-found"),
+            ("ModuleNotFoundError: No module named 'flask'", "module-missing"),
             ("node: --no-such-flag is not allowed in NODE_OPTIONS", "node-options"),
             ("npm error Missing script: \"bulid\"", "script-missing"),
             ("Error: P1001: Can't reach database server at `db:5432`", "database-unreachable"),
@@ -207,7 +207,7 @@ mod tests {
             ("error[E0308]: mismatched types", "rust-error"),
             (
                 " ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with \"frozen-lockfile\"",
-                "lockfile-stale",
+                "lockfile-out-of-date",
             ),
             (
                 "npm error enoent Could not read package.json: Error: ENOENT: no such file or directory, open '/opt/render/project/src/package.json'",
@@ -226,7 +226,7 @@ mod tests {
             "warning: failed to fetch, ETIMEDOUT, trying again",
             "src/main.ts(1,1): error TS1005: ';' expected.",
         ];
-        assert_eq!(diagnose(&lines).decisive.unwrap().code, "type-error");
+        assert_eq!(diagnose(&lines).decisive.unwrap().code, "type-check-failed");
     }
 
     #[test]

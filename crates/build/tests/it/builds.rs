@@ -253,7 +253,7 @@ async fn a_pinned_version_that_does_not_exist_is_the_decisive_line() {
     let service = service(Runtime::Python, "pip install -r requirements.txt");
     let request = platform.request(&repository, &service, &[]).await;
     let failure = platform.build(&request).await.unwrap_err();
-    assert_eq!(failure.problem.code, "version-missing");
+    assert_eq!(failure.problem.code, "package-version-missing");
     assert!(failure.problem.detail.unwrap().contains("idna==999.0"));
 }
 

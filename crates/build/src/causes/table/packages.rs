@@ -5,42 +5,42 @@ use super::{Cause, cause};
 /// Packages that cannot be had or do not fit.
 pub(super) static OF_PACKAGES: &[Cause] = &[
     cause(
-        "version-missing",
+        "package-version-missing",
         &["No matching distribution found for"],
         "the index has no such version for this Python: correct the pin in the requirements",
     ),
     cause(
-        "version-missing",
+        "package-version-missing",
         &["Could not find a version that satisfies the requirement"],
         "the index has no such version for this Python: correct the pin in the requirements",
     ),
     cause(
-        "version-missing",
+        "package-version-missing",
         &["npm", "ETARGET"],
         "the registry has no such version: correct it in package.json",
     ),
     cause(
-        "version-missing",
+        "package-version-missing",
         &["No matching version found for"],
         "the registry has no such version: correct it in package.json",
     ),
     cause(
-        "version-missing",
+        "package-version-missing",
         &["ERR_PNPM_NO_MATCHING_VERSION"],
         "the registry has no such version: correct it in package.json",
     ),
     cause(
-        "version-missing",
+        "package-version-missing",
         &["ERR_PNPM_FETCH_404"],
         "the registry does not have this package, or not in this version: correct it in package.json and the lockfile, or log in to the private registry",
     ),
     cause(
-        "version-missing",
+        "package-version-missing",
         &["npm", "E404"],
         "the registry has no such package: correct its name in package.json, or log in to the private registry",
     ),
     cause(
-        "version-missing",
+        "package-version-missing",
         &["Couldn't find any versions for"],
         "the registry has no such version: correct it in package.json",
     ),
@@ -70,37 +70,37 @@ pub(super) static OF_PACKAGES: &[Cause] = &[
         "the dependencies contradict each other: loosen one of the pins that are named",
     ),
     cause(
-        "lockfile-stale",
+        "lockfile-out-of-date",
         &["ERR_PNPM_OUTDATED_LOCKFILE"],
         "pnpm-lock.yaml does not fit package.json: run `pnpm install` and commit the lockfile",
     ),
     cause(
-        "lockfile-stale",
+        "lockfile-out-of-date",
         &["ERR_PNPM_NO_LOCKFILE"],
         "there is no pnpm-lock.yaml that this pnpm can read: commit one, or name the version with `packageManager`",
     ),
     cause(
-        "lockfile-stale",
+        "lockfile-out-of-date",
         &["npm ci", "can only install packages when your package.json and package-lock.json"],
         "package-lock.json does not fit package.json: run `npm install` and commit the lockfile",
     ),
     cause(
-        "lockfile-stale",
+        "lockfile-out-of-date",
         &["EUSAGE"],
         "package-lock.json is missing or does not fit package.json: run `npm install` and commit it",
     ),
     cause(
-        "lockfile-stale",
+        "lockfile-out-of-date",
         &["Your lockfile needs to be updated"],
         "yarn.lock does not fit package.json: run `yarn install` and commit the lockfile",
     ),
     cause(
-        "lockfile-stale",
+        "lockfile-out-of-date",
         &["The lockfile would have been modified by this install"],
         "yarn.lock does not fit package.json: run `yarn install` and commit the lockfile",
     ),
     cause(
-        "lockfile-stale",
+        "lockfile-out-of-date",
         &["pyproject.toml changed significantly since poetry.lock"],
         "run `poetry lock` and commit poetry.lock",
     ),
