@@ -38,6 +38,11 @@ pub enum Note {
         /// What git said.
         reason: String,
     },
+    /// The repository is a clone that lacks a part of its own history.
+    Incomplete {
+        /// What git said.
+        reason: String,
+    },
     /// Only the newest part of the history is there.
     ShallowHistory {
         /// How many commits.
@@ -67,6 +72,10 @@ impl fmt::Display for Note {
             Self::NoHistory { reason } => write!(
                 formatter,
                 "the history is not available to the build, so `git describe` finds nothing: {reason}"
+            ),
+            Self::Incomplete { reason } => write!(
+                formatter,
+                "this clone lacks objects of its own history ({reason}), so `git describe` finds nothing in the build: `git fsck` lists them, `git fetch --unshallow` or a new clone gets them"
             ),
             Self::ShallowHistory { depth } => {
                 write!(

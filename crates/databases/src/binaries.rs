@@ -82,8 +82,7 @@ pub async fn postgres(
         let make = move || installed::make_tree(&config, major, lock);
         return files::blocking(make).await;
     }
-    progress.step(&format!("downloading PostgreSQL {major}"));
-    download_postgres(config, major).await
+    obtain(config, major, &format!("PostgreSQL {major}"), progress).await
 }
 
 /// A PostgreSQL of this major, if no work is needed to have it.
@@ -130,9 +129,21 @@ pub(crate) async fn postgres_headers(
         return Ok(headers);
     }
     let _lock = files::lock(&config.binaries_dir.join("postgres"), &major.to_string()).await?;
-    progress.step(&format!("downloading the headers of PostgreSQL {major}"));
-    download_postgres(config, major).await?;
+    obtain(config, major, &format!("the headers of PostgreSQL {major}"), progress).await?;
     Ok(headers)
+}
+
+/// Downloads the tree of a major, and says what for.
+async fn obtain(
+    config: &Config,
+    major: u8,
+    what: &str,
+    progress: &dyn Progress,
+) -> Result<PostgresBinaries, Error> {
+    progress.step(&format!("downloading {what}"));
+    let binaries = download_postgres(config, major).await?;
+    tracing::info!(postgres.major = major, "{what}: downloaded");
+    Ok(binaries)
 }
 
 async fn download_postgres(config: &Config, major: u8) -> Result<PostgresBinaries, Error> {
@@ -164,7 +175,6 @@ async fn download_postgres(config: &Config, major: u8) -> Result<PostgresBinarie
     files::make_readable(&tree)?;
     check_runs(&tree.join("bin/postgres")).await.map_err(unavailable)?;
     files::rename(&tree, &binaries.root)?;
-    tracing::info!(postgres.major = major, "PostgreSQL {major} was downloaded");
     Ok(binaries)
 }
 

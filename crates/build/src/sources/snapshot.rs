@@ -26,13 +26,13 @@ const LFS_NAMES_SHOWN: usize = 3;
 const NO_TIME: &str = "946684800 +0000";
 
 /// What is known of the repository that a path lies in.
-struct Origin {
-    top: PathBuf,
-    sub_path: String,
-    branch: String,
+pub(super) struct Origin {
+    pub(super) top: PathBuf,
+    pub(super) sub_path: String,
+    pub(super) branch: String,
     head: Option<Head>,
-    object_format: String,
-    url: Option<String>,
+    pub(super) object_format: String,
+    pub(super) url: Option<String>,
     exclude: Option<PathBuf>,
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn take(sources: &Sources, project: &str, path: &Path) -> Resul
     })
 }
 
-async fn find_origin(user: &Git, path: &Path) -> Result<Option<Origin>, Error> {
+pub(super) async fn find_origin(user: &Git, path: &Path) -> Result<Option<Origin>, Error> {
     let Some(top) = user.maybe_text(&["rev-parse", "--show-toplevel"]).await else {
         return Ok(None);
     };
@@ -173,7 +173,7 @@ async fn take_history<'a>(
     match ours.run("take the history", &arguments).await {
         Ok(_) => {}
         Err(Error::Git { message, .. }) => {
-            notes.push(Note::NoHistory { reason: message });
+            notes.push(why_no_history(message));
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -183,6 +183,18 @@ async fn take_history<'a>(
     }
     // The user may have committed meanwhile: then the next snapshot has it.
     Ok(ours.succeeds(&["cat-file", "-e", &commit]).await.then_some(head))
+}
+
+/// Words of git's for objects that a repository should have and has not.
+const INCOMPLETE: &[&str] =
+    &["pack-objects died", "repository corruption", "missing", "unable to read", "bad object"];
+
+fn why_no_history(reason: String) -> Note {
+    if INCOMPLETE.iter().any(|words| reason.contains(words)) {
+        Note::Incomplete { reason }
+    } else {
+        Note::NoHistory { reason }
+    }
 }
 
 async fn size_kib(user: &Git) -> u64 {

