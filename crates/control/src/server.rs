@@ -36,7 +36,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
     let lock = lock(&config.state_dir)?;
     let store = Store::open(&config.state_dir)?;
     let driver = driver(&config)?;
-    driver.recover().await?;
+    let found = driver.recover().await?;
     let builder_uid =
         if driver.isolates_network() { BUILDER_UID } else { nix::unistd::getuid().as_raw() };
     let images = if driver.isolates_network() { Some(open_images(&config)?) } else { None };
@@ -46,7 +46,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
             platform.network(&environment.id).await?;
         }
     }
-    tidy(&platform).await?;
+    tidy(&platform, &found).await?;
     let alive: Vec<model::BuildId> = store::builds::list_in_progress(&platform.store)?
         .into_iter()
         .map(|build| build.id)
@@ -116,7 +116,7 @@ fn driver(config: &Config) -> Result<Arc<dyn Driver>, Error> {
 }
 
 /// Forgets what an earlier process left behind half-done.
-async fn tidy(platform: &Platform) -> Result<(), Error> {
+async fn tidy(platform: &Platform, found: &[engine::Seen]) -> Result<(), Error> {
     let known: std::collections::HashSet<_> = store::instances::list(&platform.store)?
         .into_iter()
         .map(|row| row.instance.id)
@@ -131,7 +131,7 @@ async fn tidy(platform: &Platform) -> Result<(), Error> {
                 .filter_map(|row| row.instance_id),
         )
         .collect();
-    for seen in platform.driver.recover().await? {
+    for seen in found {
         if !known.contains(&seen.id) {
             tracing::warn!("instance {} belongs to nobody: it is stopped", seen.id);
             match platform.driver.stop(&seen.id, std::time::Duration::from_secs(5)).await {

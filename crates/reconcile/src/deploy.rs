@@ -8,6 +8,7 @@
 mod observed;
 mod plan;
 mod supervise;
+mod turn;
 mod update;
 
 pub use observed::{
@@ -16,3 +17,4 @@ pub use observed::{
 };
 pub use plan::{Action, Because, Plan, Waiting, plan};
 pub use supervise::{CRASH_LOOP_RESTARTS, back_off};
+pub use turn::{Turn, turn};

@@ -9,4 +9,5 @@ pub mod filter;
 pub mod port;
 pub mod route;
 pub mod service;
+pub mod source;
 pub mod wiring;

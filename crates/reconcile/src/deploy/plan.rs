@@ -52,8 +52,6 @@ pub enum Action {
     Switch {
         /// The deploy that goes live.
         deploy_id: DeployId,
-        /// The deploy that was.
-        from: Option<DeployId>,
         /// The route; `None` for services that have none.
         route: Option<RouteState>,
     },

@@ -34,9 +34,9 @@ pub(super) fn update(
                 ArtifactState::Present(id) => Some(RouteState::Static(id.clone())),
                 _ => None,
             };
-            switch(next, desired, route, plan);
+            switch(next, route, plan);
         }
-        ServiceKind::Cron => switch(next, desired, None, plan),
+        ServiceKind::Cron => switch(next, None, plan),
         ServiceKind::Web | ServiceKind::Private | ServiceKind::Worker => {
             if desired.rollout == RolloutMode::StopFirst && !make_room(next, observed, plan) {
                 return;
@@ -46,12 +46,8 @@ pub(super) fn update(
     }
 }
 
-fn switch(next: &NextDeploy, desired: &Desired, route: Option<RouteState>, plan: &mut Plan) {
-    plan.act(Action::Switch {
-        deploy_id: next.deploy.id.clone(),
-        from: desired.live.as_ref().map(|live| live.deploy.id.clone()),
-        route,
-    });
+fn switch(next: &NextDeploy, route: Option<RouteState>, plan: &mut Plan) {
+    plan.act(Action::Switch { deploy_id: next.deploy.id.clone(), route });
 }
 
 /// Whether every older instance is gone; asks for it otherwise. Requests wait from before the
@@ -119,7 +115,7 @@ fn roll_out(
         let targets: Vec<_> = healthy.into_iter().flatten().collect();
         let service = &next.release.service;
         let route = service.has_port().then(|| route_to(&service.name, targets));
-        switch(next, desired, route, plan);
+        switch(next, route, plan);
     } else if plan.waiting.is_none() {
         plan.waiting = Some(Waiting::Health { healthy: healthy.len(), of: wanted as usize });
     }

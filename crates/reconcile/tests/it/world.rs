@@ -11,7 +11,7 @@ use model::{
 };
 use reconcile::deploy::{
     Action, ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed,
-    Plan, RolloutMode, RouteState, SeenInstance, Timeouts, plan,
+    Plan, RolloutMode, RouteState, SeenInstance, Timeouts, Turn, plan, turn,
 };
 use uuid::Uuid;
 
@@ -154,19 +154,10 @@ impl World {
     }
 
     fn desired(&self) -> Desired {
-        let mut under_way: Vec<_> =
-            self.deploys.iter().filter(|(deploy, ..)| deploy.status.is_in_progress()).collect();
-        let begun = under_way.iter().position(|(deploy, ..)| {
-            !matches!(deploy.status, DeployStatus::Created | DeployStatus::Queued)
-        });
-        let next = match begun {
-            Some(position) => Some(under_way.remove(position)),
-            None => under_way.pop(),
-        };
-        let overtaken = match begun {
-            Some(_) => Vec::new(),
-            None => under_way.iter().map(|(deploy, ..)| deploy.id.clone()).collect(),
-        };
+        let all = self.deploys.iter().map(|(deploy, ..)| deploy);
+        let under_way = all.filter(|deploy| deploy.status.is_in_progress()).cloned().collect();
+        let Turn { next, overtaken } = turn(under_way);
+        let next = next.map(|deploy| self.find(&deploy.id));
         Desired {
             name: "web".to_owned(),
             is_stopped: self.desired_stopped,
@@ -286,13 +277,14 @@ impl World {
                 });
             }
             Action::Route(route) => self.set_route(route.clone()),
-            Action::Switch { deploy_id, from, route } => {
+            Action::Switch { deploy_id, route } => {
+                let former = self.live().map(|(deploy, ..)| deploy.id.clone());
                 if let Some(route) = route {
                     self.set_route(route.clone());
                 }
                 self.record(deploy_id, model::DeployEvent::WentLive);
-                if let Some(from) = from {
-                    self.record(from, model::DeployEvent::Deactivated);
+                if let Some(former) = former {
+                    self.record(&former, model::DeployEvent::Deactivated);
                 }
             }
             Action::StopInstance(id) => {

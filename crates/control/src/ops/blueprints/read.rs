@@ -109,9 +109,7 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
     })
 }
 
-/// A Blueprint in a directory of a repository speaks of paths below that directory, or of paths
-/// below the repository's root: whichever are there. Where it names none, a directory that holds
-/// more than the Blueprint is the source.
+/// Takes the Blueprint's directory as the source, or the repository's root, whichever is meant.
 async fn take_root(
     platform: &Platform,
     project: &str,
@@ -134,9 +132,7 @@ async fn take_root(
         .map(|service| service.root_dir.trim_matches(['.', '/']))
         .filter(|root| !root.is_empty())
         .collect();
-    let are_here = roots.iter().all(|root| below(&format!("{sub_path}/{root}")) > 0);
-    let is_source = if roots.is_empty() { below(sub_path) > 1 } else { are_here };
-    if is_source {
+    if reconcile::source::is_directory_the_source(&files, sub_path, &roots) {
         source.commit = platform.sources.part(project, &source.commit, sub_path).await?;
     } else {
         source.notes.push(format!(

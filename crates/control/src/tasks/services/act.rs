@@ -53,7 +53,7 @@ pub(super) async fn act(platform: &Platform, seen: &Seen, action: &Action) -> Re
             platform.publisher.publish(platform).await?;
             Ok(())
         }
-        Action::Switch { deploy_id, route, .. } => {
+        Action::Switch { deploy_id, route } => {
             switch(platform, seen, deploy_id, route.as_ref()).await
         }
         Action::StopInstance(id) => {

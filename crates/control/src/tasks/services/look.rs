@@ -7,7 +7,7 @@ use model::{
 };
 use reconcile::deploy::{
     ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, RolloutMode,
-    SeenInstance, Waiting,
+    SeenInstance, Turn, Waiting, turn,
 };
 use store::services::ServiceRow;
 
@@ -98,17 +98,8 @@ pub(super) async fn look(platform: &Platform, id: &ServiceId) -> Result<Option<S
 
 fn desired(platform: &Platform, row: &ServiceRow) -> Result<Desired, Error> {
     let live = store::deploys::live(&platform.store, &row.id)?;
-    let mut under_way = store::deploys::in_progress_of(&platform.store, &row.id)?;
-    let begun = under_way
-        .iter()
-        .position(|deploy| !matches!(deploy.status, DeployStatus::Created | DeployStatus::Queued));
-    let (next, overtaken) = match begun {
-        Some(position) => (Some(under_way.swap_remove(position)), Vec::new()),
-        None => {
-            let newest = under_way.pop();
-            (newest, under_way.into_iter().map(|deploy| deploy.id).collect())
-        }
-    };
+    let under_way = store::deploys::in_progress_of(&platform.store, &row.id)?;
+    let Turn { next, overtaken } = turn(under_way);
     let release = |deploy: &Deploy| {
         store::releases::get(&platform.store, &deploy.release_id)?.ok_or_else(|| {
             Error::from(store::Error::NotFound {
