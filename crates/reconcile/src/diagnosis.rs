@@ -150,6 +150,21 @@ pub fn diagnose(facts: &Facts<'_>) -> Problem {
     in_words(facts, verdict)
 }
 
+/// A problem that was found elsewhere, such as by the build, without secrets: the same rules hold
+/// for it as for a verdict of [`diagnose`].
+#[must_use]
+pub fn redacted(problem: Problem, secrets: &[String]) -> Problem {
+    let redaction = Redaction::new(secrets);
+    Problem {
+        message: redaction.masked(&problem.message),
+        detail: problem.detail.and_then(|detail| {
+            redaction.detail(&detail.lines().map(str::to_owned).collect::<Vec<_>>())
+        }),
+        hint: problem.hint.map(|hint| redaction.masked(&hint)),
+        code: problem.code,
+    }
+}
+
 /// Names the variable, when the evidence speaks of one that is known to be without a value.
 fn with_missing(facts: &Facts<'_>, verdict: Verdict) -> Verdict {
     if facts.exit.is_some_and(|exit| exit.out_of_memory || exit.limit.is_some()) {

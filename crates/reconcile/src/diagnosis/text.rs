@@ -82,7 +82,7 @@ impl<'a> Redaction<'a> {
     }
 
     /// The text without secrets.
-    fn masked(&self, text: &str) -> String {
+    pub(super) fn masked(&self, text: &str) -> String {
         let mut text = mask_passwords(text);
         for secret in &self.secrets {
             if text.contains(secret) {

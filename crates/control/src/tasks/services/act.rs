@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use model::{
     Artifact, Build, BuildStatus, Deploy, DeployEvent, DeployId, Exit, Instance, InstanceId,
-    InstancePurpose, InstanceState, Release, ServiceId,
+    InstancePurpose, InstanceState, Release, ReleaseId, ServiceId,
 };
 use reconcile::deploy::{Action, RouteState};
 use reconcile::diagnosis::Phase;
@@ -118,20 +118,20 @@ fn start_build(platform: &Platform, seen: &Seen, deploy_id: &DeployId) -> Result
         toolchain: build::Toolchain::default(),
         owner_uid: seen.row.uid,
     };
-    let platform_of_work = platform.clone();
+    let (platform_of_work, release_id) = (platform.clone(), release.id.clone());
     platform.background.start(build_key(&artifact_id), async move {
-        run_build(&platform_of_work, request).await;
+        run_build(&platform_of_work, request, &release_id).await;
     });
     Ok(())
 }
 
-async fn run_build(platform: &Platform, mut request: build::BuildRequest) {
+async fn run_build(platform: &Platform, mut request: build::BuildRequest, release_id: &ReleaseId) {
     let Ok(_slot) = platform.build_slots.clone().acquire_owned().await else { return };
     let result = try_build(platform, &mut request).await;
     let status = match result {
         Ok(artifact) => store::artifacts::insert(&platform.store, &artifact, Timestamp::now())
             .map(|()| BuildStatus::Succeeded),
-        Err(failure) => Ok(BuildStatus::Failed(failure.problem)),
+        Err(failure) => Ok(BuildStatus::Failed(fail::of_build(platform, release_id, failure))),
     };
     let written = status.and_then(|status| {
         store::builds::set_status(&platform.store, &request.build_id, &status, Timestamp::now())

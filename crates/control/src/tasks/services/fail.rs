@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use engine::probe::ProbeResult;
-use model::{DeployId, Exit, InstanceId, InstanceState, Problem, Release};
+use model::{DeployId, Exit, InstanceId, InstanceState, Problem, Release, ReleaseId};
 use reconcile::deploy::{Because, NextDeploy};
 use reconcile::diagnosis::{self, Facts, Phase, ProbeSeen};
+use reconcile::wiring::Variable;
 
 use crate::environments;
 use crate::error::Error;
@@ -66,6 +67,27 @@ pub(crate) fn judge_run(
     verdict(platform, row, release, &Evidence::of(phase, id).exit(exit))
 }
 
+/// Why a build failed, without the secrets that it was given.
+pub(super) fn of_build(
+    platform: &Platform,
+    release_id: &ReleaseId,
+    failure: build::Failure,
+) -> Problem {
+    match environments::variables_of(platform, release_id) {
+        Ok(variables) => diagnosis::redacted(failure.problem, &secrets_of(&variables)),
+        // What could hold a secret is not shown when nobody knows the secrets.
+        Err(_) => Problem { detail: None, ..failure.problem },
+    }
+}
+
+fn secrets_of(variables: &[Variable]) -> Vec<String> {
+    variables
+        .iter()
+        .filter(|variable| variable.is_secret)
+        .filter_map(environments::plain_value)
+        .collect()
+}
+
 struct Evidence<'a> {
     phase: Phase,
     instance_id: &'a InstanceId,
@@ -103,11 +125,7 @@ fn verdict(
         .map(|line| line.text)
         .collect();
     let variables = environments::variables_of(platform, &release.id)?;
-    let secrets: Vec<String> = variables
-        .iter()
-        .filter(|variable| variable.is_secret)
-        .filter_map(environments::plain_value)
-        .collect();
+    let secrets = secrets_of(&variables);
     let env_keys: Vec<String> = variables.iter().map(|variable| variable.key.clone()).collect();
     let missing: Vec<diagnosis::Missing> = variables
         .iter()
@@ -168,4 +186,31 @@ fn stores_not_ready(
         .filter(|(_, id)| !matches!(platform.store_state(id), Some(StoreState::Ready { .. })))
         .map(|(name, _)| name)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_failed_build_does_not_tell_the_secrets_that_it_was_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let platform = testing::platform(directory.path());
+        let environment = testing::environment(&platform, "shop");
+        let service = testing::service(&platform, &environment, "web");
+        let release = testing::release(&platform, &service);
+        let problem = Problem::new("registry-login", "the registry refused s3cret")
+            .detail("GET https://build:pa55@registry.example/x?token=s3cret&greeting=hello")
+            .hint("give it another token than s3cret");
+        let failure = build::Failure { problem, log_tail: Vec::new(), first_cause: None };
+        let shown = of_build(&platform, &release.id, failure);
+        assert_eq!(shown.code, "registry-login");
+        assert_eq!(shown.message, "the registry refused •••");
+        assert_eq!(
+            shown.detail.as_deref(),
+            Some("GET https://build:•••@registry.example/x?token=•••&greeting=hello")
+        );
+        assert_eq!(shown.hint.as_deref(), Some("give it another token than •••"));
+    }
 }
