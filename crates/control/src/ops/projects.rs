@@ -43,7 +43,15 @@ pub fn stop(platform: &Platform, project: &Project) -> Result<(), Error> {
 /// # Errors
 /// When that takes too long.
 pub async fn stopped(platform: &Platform, project: &Project) -> Result<(), Error> {
-    let deadline = tokio::time::Instant::now() + STOP_LIMIT;
+    stopped_within(platform, project, STOP_LIMIT).await
+}
+
+async fn stopped_within(
+    platform: &Platform,
+    project: &Project,
+    limit: Duration,
+) -> Result<(), Error> {
+    let deadline = tokio::time::Instant::now() + limit;
     loop {
         let running = running(platform, project).await?;
         if running.is_empty() {
@@ -68,10 +76,10 @@ async fn running(platform: &Platform, project: &Project) -> Result<Vec<String>, 
         }
         let databases = store::databases::list(&platform.store, &environment.id)?
             .into_iter()
-            .map(|row| (row.definition.name, row.id.to_string()));
+            .map(|row| (format!("database {}", row.definition.name), row.id.to_string()));
         let key_values = store::key_values::list(&platform.store, &environment.id)?
             .into_iter()
-            .map(|row| (row.definition.name, row.id.to_string()));
+            .map(|row| (format!("Key Value {}", row.definition.name), row.id.to_string()));
         for (name, id) in databases.chain(key_values) {
             if !matches!(platform.store_state(&id), Some(StoreState::Stopped)) {
                 names.push(name);
@@ -180,4 +188,34 @@ pub fn collect_garbage(platform: &Platform) -> Result<(), Error> {
     }
     build::collect_garbage(&platform.build, &keep)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn what_does_not_stop_is_told_with_its_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        let platform = testing::platform(directory.path());
+        let environment = testing::environment(&platform, "shop");
+        let _service = testing::service(&platform, &environment, "data");
+        let _database = testing::database(&platform, &environment, "data");
+        let key_value = model::KeyValue {
+            name: "data".to_owned(),
+            instance_type: model::InstanceType {
+                name: "free".to_owned(),
+                cpu_millis: 100,
+                memory_bytes: 1 << 20,
+            },
+            maxmemory_policy: model::MaxmemoryPolicy::AllkeysLru,
+            persistence_mode: model::PersistenceMode::Off,
+        };
+        let now = jiff::Timestamp::now();
+        store::key_values::upsert(&platform.store, &environment.id, &key_value, now).unwrap();
+        let project = by_name(&platform, "shop").unwrap();
+        let error = stopped_within(&platform, &project, Duration::ZERO).await.unwrap_err();
+        assert_eq!(error.problem().message, "database data, Key Value data still runs");
+    }
 }

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use databases::{KeyValueRequest, PostgresRequest};
-use model::{DatabaseId, InstanceId, InstanceState, KeyValueId};
+use model::{DatabaseId, InstanceId, InstanceState, KeyValueId, Problem};
 use reconcile::deploy::back_off;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::environments;
@@ -17,6 +18,9 @@ use crate::platform::{Platform, StoreState};
 
 /// When nothing signals, everything is looked at this often all the same.
 const POLL: Duration = Duration::from_secs(15);
+/// Longest pass: programs are downloaded and a database recovers from a crash in less. What hangs
+/// is given up and tried again.
+const PASS_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Time that a store gets to put its data in order before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(60);
 
@@ -77,7 +81,17 @@ async fn care(platform: Platform, id: Id) {
         wakes.mark_unchanged();
         changes.mark_unchanged();
         let before = platform.store_state(id.as_str());
-        let sleep = match pass(&platform, &id).await {
+        let mut stop_signal = platform.wakes();
+        stop_signal.mark_unchanged();
+        // A person who stops the environment does not wait for a start that hangs.
+        let is_starting = !is_stopped(&platform, &id);
+        let told = Told { stop_signal, is_stopped: || is_starting && is_stopped(&platform, &id) };
+        let result = match within(pass(&platform, &id), PASS_LIMIT, told).await {
+            Ended::Done(result) => result,
+            Ended::Stopped => continue,
+            Ended::TooLong => Err(too_long(&id, PASS_LIMIT)),
+        };
+        let sleep = match result {
             Ok(None) => {
                 platform.forget_store(id.as_str());
                 return;
@@ -101,6 +115,74 @@ async fn care(platform: Platform, id: Id) {
             () = tokio::time::sleep(sleep) => {}
         }
     }
+}
+
+/// Whether it is to be stopped, or is no more.
+fn is_stopped(platform: &Platform, id: &Id) -> bool {
+    let environment_id =
+        match id {
+            Id::Database(id) => store::databases::get(&platform.store, id)
+                .map(|row| row.map(|row| row.environment_id)),
+            Id::KeyValue(id) => store::key_values::get(&platform.store, id)
+                .map(|row| row.map(|row| row.environment_id)),
+        };
+    match environment_id {
+        Ok(Some(id)) => environments::is_stopped(platform, &id).unwrap_or(false),
+        Ok(None) => true,
+        // A store that cannot be read says nothing; the pass tells of it.
+        Err(_) => false,
+    }
+}
+
+/// How a pass ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended<T> {
+    Done(T),
+    /// A person stopped the environment meanwhile.
+    Stopped,
+    TooLong,
+}
+
+/// How a pass hears of a stop.
+struct Told<S> {
+    stop_signal: watch::Receiver<u64>,
+    is_stopped: S,
+}
+
+/// Works until it is done, it is too late, or it is no longer wanted. Work is dropped where it
+/// stands: the next pass goes on from what it finds, as after a crash.
+async fn within<T>(
+    work: impl Future<Output = T>,
+    limit: Duration,
+    mut told: Told<impl Fn() -> bool>,
+) -> Ended<T> {
+    let mut work = std::pin::pin!(work);
+    let mut too_late = std::pin::pin!(tokio::time::sleep(limit));
+    loop {
+        tokio::select! {
+            result = &mut work => return Ended::Done(result),
+            () = &mut too_late => return Ended::TooLong,
+            changed = told.stop_signal.changed() => {
+                if changed.is_err() || (told.is_stopped)() {
+                    return Ended::Stopped;
+                }
+            }
+        }
+    }
+}
+
+fn too_long(id: &Id, limit: Duration) -> Error {
+    let noun = match id {
+        Id::Database(_) => "database",
+        Id::KeyValue(_) => "Key Value instance",
+    };
+    Problem::new(
+        "data-store-hangs",
+        format!("the {noun} was not ready after {} minutes", limit.as_secs() / 60),
+    )
+    .detail(format!("{} is tried again from the beginning", id.as_str()))
+    .hint("`gable logs` of it says what it was doing; a disk that hangs is the usual reason")
+    .into()
 }
 
 /// Makes a change of state known: to the edge, to the tasks that wait for it, to people.
@@ -258,5 +340,61 @@ fn progress(platform: &Platform, id: &str) -> impl Fn(&str) + Send + Sync + use<
             platform.set_store_state(&id, StoreState::Starting(text.to_owned()));
             events::store_progress(&platform, &id, text);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    struct Hung {
+        wakes: watch::Sender<u64>,
+        is_stopped: Arc<AtomicBool>,
+    }
+
+    impl Hung {
+        fn new() -> Self {
+            Self { wakes: watch::Sender::new(0), is_stopped: Arc::default() }
+        }
+
+        fn told(&self) -> Told<impl Fn() -> bool + use<>> {
+            let is_stopped = self.is_stopped.clone();
+            let stop_signal = self.wakes.subscribe();
+            Told { stop_signal, is_stopped: move || is_stopped.load(Ordering::SeqCst) }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_hangs_is_given_up_after_its_limit() {
+        let hung = Hung::new();
+        let pass = std::future::pending::<()>();
+        assert_eq!(within(pass, SOON, hung.told()).await, Ended::TooLong);
+        let problem =
+            too_long(&Id::KeyValue(KeyValueId::from_uuid(uuid::Uuid::nil())), PASS_LIMIT).problem();
+        assert_eq!(problem.message, "the Key Value instance was not ready after 15 minutes");
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_a_pass_that_hangs_and_other_news_does_not() {
+        let hung = Hung::new();
+        let pass = within(std::future::pending::<()>(), NEVER, hung.told());
+        let mut pass = std::pin::pin!(pass);
+        hung.wakes.send_modify(|number| *number += 1);
+        assert!(tokio::time::timeout(SOON, &mut pass).await.is_err(), "nobody stopped it");
+        hung.is_stopped.store(true, Ordering::SeqCst);
+        hung.wakes.send_modify(|number| *number += 1);
+        assert_eq!(pass.await, Ended::Stopped);
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_ends_by_itself_says_what_came_of_it() {
+        let hung = Hung::new();
+        assert_eq!(within(std::future::ready(7), NEVER, hung.told()).await, Ended::Done(7));
     }
 }

@@ -41,6 +41,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "crashed-silently"
     "cron-run-failed"
     "cron-run-in-progress"
+    "data-store-hangs"
     "database-connections-exhausted"
     "database-does-not-exist"
     "database-failed"
