@@ -12,6 +12,7 @@ mod checkout;
 mod git;
 mod part;
 mod remote;
+mod revision;
 mod snapshot;
 
 use std::collections::{BTreeMap, HashSet};
@@ -77,6 +78,21 @@ impl Sources {
     pub async fn snapshot(&self, project: &str, path: &Path) -> Result<Snapshot, Error> {
         let _lock = self.lock(project).await?;
         snapshot::take(self, project, path).await
+    }
+
+    /// Takes a commit of the repository that `path` lies in: whatever git understands there, such
+    /// as an id, a branch, a tag or `HEAD~2`. The working tree plays no part.
+    ///
+    /// # Errors
+    /// When the path is in no repository, the repository has no such commit, or git refuses.
+    pub async fn revision(
+        &self,
+        project: &str,
+        path: &Path,
+        revision: &str,
+    ) -> Result<Snapshot, Error> {
+        let _lock = self.lock(project).await?;
+        revision::take(self, project, path, revision).await
     }
 
     /// Takes a branch of another repository (its default branch for `None`) from an `http`,

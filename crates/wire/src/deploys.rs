@@ -77,7 +77,8 @@ pub struct DeployRequest {
     /// Build again, without caches.
     #[serde(default)]
     pub clear_cache: bool,
-    /// Another commit than the one applied last.
+    /// A commit of the project's repository in place of its working tree: whatever git
+    /// understands there.
     #[serde(default)]
     pub commit: Option<String>,
 }

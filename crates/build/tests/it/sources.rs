@@ -325,3 +325,70 @@ async fn garbage_is_collected_and_kept_snapshots_stay() {
     sources.remove_project(PROJECT).await.unwrap();
     assert!(!sources.has_commit(PROJECT, &kept.id).await);
 }
+
+#[tokio::test]
+async fn a_commit_is_taken_by_any_name_that_git_understands() {
+    let repository = Repository::committed(&[("a", "1")]);
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    repository.git(&["tag", "v1"]);
+    repository.write(&[("a", "2"), ("b", "3")]);
+    let second = repository.commit("second");
+    repository.git(&["checkout", "--quiet", "-b", "side", "v1"]);
+    repository.write(&[("c", "4")]);
+    let side = repository.commit("aside");
+    repository.git(&["checkout", "--quiet", "trunk"]);
+    repository.write(&[("a", "changed and not committed")]);
+    let before = repository.git_state();
+    let (_dir, sources) = store();
+    let take = async |revision: &str| {
+        sources.revision(PROJECT, repository.path(), revision).await.unwrap().commit
+    };
+    for (revision, id, branch) in [
+        ("v1", &first, "trunk"),
+        (&first[..10], &first, "trunk"),
+        ("HEAD~1", &first, "trunk"),
+        ("HEAD", &second, "trunk"),
+        ("side", &side, "side"),
+        (":/second", &second, "trunk"),
+    ] {
+        let commit = take(revision).await;
+        assert_eq!((&commit.id, commit.branch.as_str()), (id, branch), "{revision}");
+        assert!(!commit.is_dirty && sources.has_commit(PROJECT, id).await);
+    }
+    let commit = take("side").await;
+    assert_eq!((commit.subject.as_str(), commit.tree.len()), ("aside", 40));
+    assert_eq!(sources.list_files(PROJECT, &side).await.unwrap(), ["a", "c"]);
+    let text = sources.read_file(PROJECT, &second, "a").await.unwrap();
+    assert_eq!(text.as_deref(), Some(b"2".as_slice()));
+    assert!(before == repository.git_state(), "something below .git has changed");
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_there_is_told_so() {
+    let repository = Repository::committed(&[("a", "1")]);
+    let plain = Repository::plain(&[("a", "1")]);
+    let (_dir, sources) = store();
+    for revision in ["nowhere", "--help", "", "HEAD~9", "a\nb", "HEAD^{tree}", &"f".repeat(40)] {
+        let error = sources.revision(PROJECT, repository.path(), revision).await.unwrap_err();
+        assert_eq!(error.problem().code, "revision-not-found", "{revision}");
+    }
+    let error = sources.revision(PROJECT, plain.path(), "HEAD").await.unwrap_err();
+    assert!(error.problem().detail.unwrap().contains("is in no git repository"));
+}
+
+#[tokio::test]
+async fn a_clone_that_lacks_objects_is_named_and_its_files_are_taken_all_the_same() {
+    let repository = Repository::committed(&[("a", "first text")]);
+    let blob = repository.git(&["rev-parse", "HEAD:a"]);
+    repository.write(&[("a", "second text")]);
+    repository.commit("second");
+    let object = format!(".git/objects/{}/{}", &blob[..2], &blob[2..]);
+    fs::remove_file(repository.path().join(object)).unwrap();
+    let (_dir, sources) = store();
+    let taken = snapshot(&sources, &repository).await;
+    assert_eq!(files(&sources, &taken).await, ["a"]);
+    let [note] = taken.notes.as_slice() else { panic!("{:?}", taken.notes) };
+    let said = note.to_string();
+    assert!(said.starts_with("this clone lacks objects of its own history"), "{said}");
+    assert!(said.contains("git fsck") && said.contains("git fetch --unshallow"), "{said}");
+}

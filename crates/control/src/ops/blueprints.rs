@@ -50,6 +50,11 @@ pub struct Request {
     pub only: Vec<String>,
     /// Whether registries are asked what the names of images mean now.
     pub refreshes_images: bool,
+    /// The environment that `only` speaks of; every one when there is none.
+    pub environment: Option<EnvironmentId>,
+    /// The commit to take in place of the working tree, by any name that git understands. Only
+    /// the services of `only` are taken from it: everything else stays as it was declared last.
+    pub commit: Option<String>,
 }
 
 /// A value given by a person.
@@ -172,6 +177,9 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
     }
     let reading = read::read(platform, request).await?;
     let imagined = facts::Picture::imagined(platform, &reading, request)?;
+    if request.commit.is_some() && !reading.is_refused() && !imagined.has_wanted(request) {
+        return Err(not_in_commit(&reading.source.commit, &request.only).into());
+    }
     let (draft, _) = compare::draft(platform, &reading, &imagined).await?;
     if draft.is_refused {
         return Ok(Applied { draft, deploys: Vec::new() });
@@ -183,12 +191,11 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
     }
     let mut deploys = Vec::new();
     for service in &resolved {
-        let is_wanted =
-            request.only.is_empty() || request.only.contains(&service.row.definition.name);
-        if !is_wanted {
+        if !is_wanted(request, &service.row) {
             continue;
         }
-        if service.decision != Decision::Keep {
+        // A commit that was asked for is deployed, whether it changes anything or not.
+        if service.decision != Decision::Keep || request.commit.is_some() {
             deploys.push(release(platform, service)?);
         } else if let Some(latest) = store::deploys::latest(&platform.store, &service.row.id)?
             && latest.status.is_in_progress()
@@ -247,21 +254,30 @@ fn new_release(platform: &Platform, service: &Resolved, now: Timestamp) -> Resul
     )?)
 }
 
-/// Applies the project of a service again, for this service only: the working tree as it is now
-/// and the values that were set since.
+/// How a service is deployed again.
+#[derive(Debug, Clone, Default)]
+pub struct Redeploy {
+    /// Build again, without what was built before.
+    pub clear_cache: bool,
+    /// A commit of the project's repository in place of the working tree.
+    pub commit: Option<String>,
+}
+
+/// Applies the project of a service again, for this service only: the working tree as it is now,
+/// or the commit that is named, and the values that were set since.
 ///
 /// # Errors
-/// As [`apply`].
+/// As [`apply`]; also when there is no such commit, or it does not declare the service.
 pub async fn redeploy(
     platform: &Platform,
     id: &ServiceId,
-    clear_cache: bool,
+    asked: Redeploy,
 ) -> Result<Deploy, Error> {
     let row = deploys::service(platform, id)?;
-    if clear_cache {
+    if asked.clear_cache {
         forget_artifact(platform, &row)?;
     }
-    let request = request_of(platform, &row)?;
+    let request = Request { commit: asked.commit, ..request_of(platform, &row)? };
     let applied = apply(platform, &request).await?;
     if let Some(error) = applied.draft.findings.iter().find(|_| applied.draft.is_refused) {
         return Err(Problem::new("blueprint-refused", error.message.clone())
@@ -270,9 +286,46 @@ pub async fn redeploy(
     }
     match applied.deploys.into_iter().find(|deploy| deploy.service_id == *id) {
         Some(deploy) => Ok(deploy),
+        None if request.commit.is_some() => {
+            Err(not_in_commit(&applied.draft.source.commit, &request.only).into())
+        }
         // Nothing changed: a deploy was asked for all the same.
         None => deploys::restart(platform, id),
     }
+}
+
+/// Whether a service is one of those to deploy.
+fn is_wanted(request: &Request, row: &ServiceRow) -> bool {
+    request.environment.as_ref().is_none_or(|id| *id == row.environment_id)
+        && (request.only.is_empty() || request.only.contains(&row.definition.name))
+}
+
+fn not_in_commit(commit: &Commit, services: &[String]) -> Problem {
+    let names = services.join(", ");
+    Problem::new(
+        "service-not-in-commit",
+        format!("the Blueprint of commit {:.10} does not declare {names} here", commit.id),
+    )
+    .detail(commit.subject.clone())
+    .hint("`git show COMMIT:render.yaml` shows what it declares; the environment counts too")
+}
+
+/// The name under which the sources of an environment are kept: a file that names its projects
+/// lies in one repository all the same.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn sources_of(platform: &Platform, id: &EnvironmentId) -> Result<String, Error> {
+    sources_of_project(platform, environments::project_name(platform, id)?)
+}
+
+/// The same of a project.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn sources_of_project(platform: &Platform, project: String) -> Result<String, Error> {
+    let remembered: Option<read::Remembered> = store::projects::applied(&platform.store, &project)?;
+    Ok(remembered.and_then(|remembered| remembered.sources).unwrap_or(project))
 }
 
 /// The request that a service's project was last applied with.
@@ -293,6 +346,8 @@ pub(crate) fn request_of(platform: &Platform, row: &ServiceRow) -> Result<Reques
         operator_env: None,
         only: vec![row.definition.name.clone()],
         refreshes_images: true,
+        environment: Some(row.environment_id.clone()),
+        commit: None,
     })
 }
 

@@ -8,7 +8,8 @@ use secrecy::SecretString;
 
 use crate::environments;
 use crate::error::Error;
-use crate::ops::{blueprints, deploys};
+use crate::ops::blueprints::{self, Redeploy};
+use crate::ops::deploys;
 use crate::platform::Platform;
 
 /// One variable.
@@ -128,7 +129,7 @@ pub async fn change(platform: &Platform, id: &ServiceId, change: Change) -> Resu
     }
     let mut deploys = Vec::new();
     if change.deploy && has_changed {
-        deploys.push(blueprints::redeploy(platform, id, false).await?);
+        deploys.push(blueprints::redeploy(platform, id, Redeploy::default()).await?);
     }
     Ok(Changed { has_changed, deploys })
 }

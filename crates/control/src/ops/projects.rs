@@ -6,6 +6,7 @@ use model::{EnvironmentId, Problem, Project};
 
 use crate::environments;
 use crate::error::Error;
+use crate::ops::blueprints::sources_of_project;
 use crate::platform::{Platform, StoreState};
 use crate::tasks::services::disk_dir;
 
@@ -97,11 +98,24 @@ pub async fn purge(platform: &Platform, project: &Project) -> Result<(), Error> 
     for environment in store::environments::list(&platform.store, &project.id)? {
         purge_environment(platform, &environment.id).await?;
     }
+    let sources = sources_of_project(platform, project.name.clone())?;
     store::projects::delete(&platform.store, &project.id)?;
-    platform.sources.remove_project(&project.name).await?;
+    if !are_used(platform, &sources)? {
+        platform.sources.remove_project(&sources).await?;
+    }
     blocking(platform, collect_garbage).await?;
     platform.publisher.publish(platform).await?;
     Ok(())
+}
+
+/// Whether another project of the same file needs the sources.
+fn are_used(platform: &Platform, sources: &str) -> Result<bool, Error> {
+    for project in store::projects::list(&platform.store)? {
+        if sources_of_project(platform, project.name)? == sources {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<(), Error> {

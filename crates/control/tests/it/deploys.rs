@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use control::ops::{blueprints, deploys, instances, jobs};
+use control::ops::blueprints::{self, Redeploy};
+use control::ops::{deploys, instances, jobs};
 use control::testing;
 use model::{DeployEvent, DeployId, DeployStatus, DeployTrigger, Revision};
 
@@ -99,7 +100,10 @@ async fn what_is_not_there_is_refused_by_name() {
     assert_eq!(code(deploys::rollback(platform, &nobody(), None)), "service-not-found");
     let no_deploy = DeployId::from_uuid(uuid::Uuid::nil());
     assert_eq!(code(deploys::cancel(platform, &no_deploy)), "not-found");
-    assert_eq!(code(blueprints::redeploy(platform, &nobody(), false).await), "service-not-found");
+    assert_eq!(
+        code(blueprints::redeploy(platform, &nobody(), Redeploy::default()).await),
+        "service-not-found"
+    );
     assert_eq!(code(instances::of_service(platform, &nobody()).await), "service-not-found");
     assert_eq!(code(instances::of_service(platform, &shop.web).await), "no-instance");
     assert_eq!(code(jobs::create(platform, &shop.web, vec!["true".into()])), "not-live");

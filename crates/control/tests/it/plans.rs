@@ -1,10 +1,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use control::ops::blueprints::{self, Request};
+use control::ops::blueprints::{self, Redeploy, Request};
 use control::ops::findings::Severity;
 
 use crate::{Shop, code};
+
+/// How an apply ends where there is no edge: by then everything is written down.
+const NO_EDGE: &str = "host-refused";
 
 fn repository(path: &Path, blueprint: &str) {
     std::fs::create_dir_all(path).unwrap();
@@ -22,6 +25,8 @@ fn request(path: &Path) -> Request {
         set: Vec::new(),
         operator_env: None,
         only: Vec::new(),
+        environment: None,
+        commit: None,
     }
 }
 
@@ -66,4 +71,138 @@ async fn a_directory_without_a_blueprint_is_refused() {
     std::fs::remove_file(path.join("render.yaml")).unwrap();
     let refused = blueprints::plan(&shop.platform, &request(&path)).await;
     assert_eq!(code(refused), "blueprint-not-found");
+}
+
+fn commit(path: &Path, files: &[(&str, &str)], tag: &str) {
+    for (name, text) in files {
+        std::fs::write(path.join(name), text).unwrap();
+    }
+    let git = |arguments: &[&str]| {
+        let done = Command::new("git")
+            .args(["-c", "user.name=A", "-c", "user.email=a@example.com"])
+            .args(arguments)
+            .current_dir(path)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .status()
+            .unwrap();
+        assert!(done.success(), "git {arguments:?}");
+    };
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "--message", tag]);
+    git(&["tag", tag]);
+}
+
+fn worker(name: &str, command: &str) -> String {
+    format!(
+        "  - type: worker\n    name: {name}\n    runtime: node\n    buildCommand: 'true'\n    \
+         startCommand: {command}\n"
+    )
+}
+
+const ENVIRONMENTS: &str = "
+databases:
+  - name: shared
+envVarGroups:
+  - name: common
+    envVars:
+      - key: GREETING
+        value: hello
+projects:
+  - name: shop
+    environments:
+      - name: production
+        databases:
+          - name: own
+      - name: qa
+        databases:
+          - name: own
+      - name: staging
+        services:
+          - type: worker
+            name: w
+            runtime: node
+            buildCommand: 'true'
+            startCommand: node w.js
+            envVars:
+              - key: SHARED_URL
+                fromDatabase: { name: shared, property: connectionString }
+              - key: OWN_URL
+                fromDatabase: { name: own, property: connectionString }
+              - fromGroup: common
+";
+
+#[tokio::test]
+async fn what_belongs_to_no_environment_is_seen_from_all_and_what_belongs_to_others_is_named() {
+    let shop = Shop::open();
+    let path = shop.directory.path().join("repository");
+    repository(&path, ENVIRONMENTS);
+    let draft = blueprints::plan(&shop.platform, &request(&path)).await.unwrap();
+    let missing: Vec<&str> = draft.missing.iter().map(|missing| missing.key.as_str()).collect();
+    assert_eq!(missing, ["OWN_URL"], "the database and the group of the root are seen");
+    let hint = draft.missing[0].hint.clone().unwrap();
+    assert!(hint.contains("there is one in `production`, `qa`"), "{hint}");
+    let note = draft.notes.iter().find(|note| note.starts_with("w: SHARED_URL leads to shared"));
+    assert!(note.unwrap().contains("staging gets its address and cannot reach it"), "{note:?}");
+}
+
+#[tokio::test]
+async fn every_project_of_a_file_finds_the_sources_that_it_was_applied_from() {
+    let shop = Shop::open();
+    let path = shop.directory.path().join("repository");
+    repository(&path, ENVIRONMENTS);
+    // There is no edge: it ends there, and by then everything is written down.
+    assert_eq!(code(blueprints::apply(&shop.platform, &request(&path)).await), NO_EDGE);
+    let project = store::projects::by_name(&shop.platform.store, "shop").unwrap().unwrap();
+    let staging = store::environments::by_name(&shop.platform.store, &project.id, "staging");
+    let staging = staging.unwrap().unwrap();
+    let row = store::services::by_name(&shop.platform.store, &staging.id, "w").unwrap().unwrap();
+    let release = store::releases::latest(&shop.platform.store, &row.id).unwrap().unwrap();
+    let sources = blueprints::sources_of(&shop.platform, &staging.id).unwrap();
+    assert_eq!(sources, "repository");
+    assert!(shop.platform.sources.has_commit(&sources, &release.commit.id).await);
+}
+
+#[tokio::test]
+async fn a_commit_is_deployed_with_its_own_blueprint_and_touches_nothing_else() {
+    let shop = Shop::open();
+    let (platform, path) = (&shop.platform, shop.directory.path().join("repository"));
+    repository(&path, "");
+    let old = format!("services:\n{}{}", worker("w", "node old.js"), worker("x", "node old.js"));
+    commit(&path, &[("render.yaml", &old)], "v1");
+    let new = format!(
+        "services:\n{}{}{}databases:\n  - name: later\n",
+        worker("w", "node new.js"),
+        worker("x", "node new.js"),
+        worker("y", "node new.js")
+    );
+    commit(&path, &[("render.yaml", &new)], "v2");
+    assert_eq!(code(blueprints::apply(platform, &request(&path)).await), NO_EDGE);
+    let find = |name: &str| {
+        let all = store::services::list_all(&platform.store).unwrap();
+        all.into_iter().find(|row| row.name() == name && row.slug == name).unwrap()
+    };
+    let (w, x, y) = (find("w"), find("x"), find("y"));
+    let count = |row: &store::services::ServiceRow| {
+        store::releases::list(&platform.store, &row.id).unwrap().len()
+    };
+    assert_eq!((count(&w), count(&x), count(&y)), (1, 1, 1));
+
+    let from = |commit: &str| Redeploy { clear_cache: false, commit: Some(commit.to_owned()) };
+    assert_eq!(code(blueprints::redeploy(platform, &w.id, from("v1")).await), NO_EDGE);
+    let release = store::releases::latest(&platform.store, &w.id).unwrap().unwrap();
+    assert_eq!(release.service.start_command.as_deref(), Some("node old.js"));
+    assert_eq!((release.commit.subject.as_str(), release.commit.is_dirty), ("v1", false));
+    assert_eq!((count(&w), count(&x), count(&y)), (2, 1, 1));
+    assert_eq!(find("x").definition.start_command.as_deref(), Some("node new.js"));
+
+    // The same again is a deploy all the same, and says where it comes from.
+    assert_eq!(code(blueprints::redeploy(platform, &w.id, from("v1")).await), NO_EDGE);
+    assert_eq!(count(&w), 3);
+    let refused = |row: &store::services::ServiceRow, commit: &str| {
+        let (id, asked) = (row.id.clone(), from(commit));
+        async move { code(blueprints::redeploy(platform, &id, asked).await) }
+    };
+    assert_eq!(refused(&y, "v1").await, "service-not-in-commit");
+    assert_eq!(refused(&w, "v9").await, "revision-not-found");
+    assert_eq!((count(&w), count(&x), count(&y)), (3, 1, 1));
 }

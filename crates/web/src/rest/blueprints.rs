@@ -54,5 +54,7 @@ fn translate(request: wire::ApplyRequest) -> Request {
         operator_env: request.operator_env,
         only: request.only,
         refreshes_images: request.refreshes_images,
+        environment: None,
+        commit: None,
     }
 }

@@ -1,7 +1,8 @@
 use axum::Json;
 use axum::extract::State;
-use control::ops::{blueprints, deploys, events};
-use model::{DeployId, Problem};
+use control::ops::blueprints::{self, Redeploy};
+use control::ops::{deploys, events};
+use model::DeployId;
 
 use crate::App;
 use crate::convert;
@@ -23,16 +24,9 @@ pub(crate) async fn create(
 ) -> Result<Json<wire::DeployRef>, Error> {
     let service = request.service.parse()?;
     deploys::service(&app.platform, &service)?;
-    if request.commit.is_some() {
-        let problem = Problem::new(
-            "refused",
-            "a deploy takes what the working tree holds; it cannot be told another commit yet",
-        )
-        .hint("check the commit out and run `gable up`; an earlier release is `gable rollback`");
-        return Err(control::Error::from(problem).into());
-    }
     let before = events::latest_sequence(&app.platform)?;
-    let deploy = blueprints::redeploy(&app.platform, &service, request.clear_cache).await?;
+    let asked = Redeploy { clear_cache: request.clear_cache, commit: request.commit };
+    let deploy = blueprints::redeploy(&app.platform, &service, asked).await?;
     Ok(Json(convert::deploy_ref(&app.platform, &deploy.id, before)?))
 }
 

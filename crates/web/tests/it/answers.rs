@@ -76,14 +76,14 @@ async fn a_deploy_that_is_given_up_is_named() {
 }
 
 #[tokio::test]
-async fn another_commit_is_refused_and_not_left_out() {
+async fn a_commit_of_a_project_that_nobody_applied_is_refused_and_not_left_out() {
     let server = Server::start().await;
     let request = DeployRequest {
         service: server.web.to_string(),
         clear_cache: false,
         commit: Some("abc".to_owned()),
     };
-    assert_eq!(code(server.client().deploy(&request).await), (422, "refused".to_owned()));
+    assert_eq!(code(server.client().deploy(&request).await), (422, "never-applied".to_owned()));
     server.stop().await;
 }
 

@@ -35,6 +35,7 @@ pub(super) async fn draft(
     let mut resolved = Vec::new();
     for scope in &picture.scopes {
         draft.changes.extend(scope.changes.iter().cloned());
+        draft.notes.extend(scope.notes.iter().cloned());
         let resolution = wiring::resolve(&scope.wiring);
         if let Some(problem) = resolution.problems.first() {
             return Err(problem.clone().into());

@@ -13,7 +13,9 @@ use store::services::ServiceRow;
 use uuid::Uuid;
 
 use super::read::Found;
-use super::{Change, ChangeAction, DEFAULT_ENVIRONMENT, Noun, Request, keep_values, wire_facts};
+use super::{
+    Change, ChangeAction, DEFAULT_ENVIRONMENT, Noun, Request, is_wanted, keep_values, wire_facts,
+};
 use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
@@ -40,6 +42,8 @@ pub(super) struct ScopePicture {
     pub(super) key_values: Vec<KeyValueRow>,
     /// What happens to data stores and groups, and what is there and no longer declared.
     pub(super) changes: Vec<Change>,
+    /// What a person should know of its references.
+    pub(super) notes: Vec<String>,
     pub(super) wiring: wiring::Facts,
 }
 
@@ -67,6 +71,10 @@ impl Picture {
         request: &Request,
     ) -> Result<Self, Error> {
         let picture = draw(platform, Pen::Write, found, request)?;
+        if request.commit.is_some() {
+            // What the working tree is applied with stays as it is.
+            return Ok(picture);
+        }
         // A file may declare several projects: each can be asked for again.
         let mut projects: Vec<&ProjectId> =
             picture.scopes.iter().map(|scope| &scope.environment.project_id).collect();
@@ -76,15 +84,53 @@ impl Picture {
         }
         Ok(picture)
     }
+
+    /// Whether a service that is to be deployed is declared.
+    pub(super) fn has_wanted(&self, request: &Request) -> bool {
+        let mut services = self.scopes.iter().flat_map(|scope| &scope.services);
+        services.any(|service| is_wanted(request, &service.row))
+    }
 }
 
 fn draw(platform: &Platform, pen: Pen, found: &Found, request: &Request) -> Result<Picture, Error> {
+    let declared = found.blueprint().map_or(&[][..], |blueprint| blueprint.scopes.as_slice());
     let mut scopes = Vec::new();
-    let declared = found.blueprint().map(|blueprint| blueprint.scopes.as_slice());
-    for scope in declared.unwrap_or_default() {
+    for scope in declared {
         scopes.push(draw_scope(platform, pen, found, request, scope)?);
     }
+    let has_environments = declared.iter().any(|scope| scope.environment.is_some());
+    let is_root = |scope: &Scope| has_environments && scope.environment.is_none();
+    // What belongs to no environment comes first: the others may refer to its secrets.
+    let mut order: Vec<usize> = (0..declared.len()).collect();
+    order.sort_by_key(|index| !is_root(&declared[*index]));
+    let mut root: Option<wiring::Facts> = None;
+    for index in order {
+        let picture = &scopes[index];
+        let mut facts =
+            wire_facts::facts(platform, found, &declared[index], picture, &request.set)?;
+        facts.elsewhere = wire_facts::elsewhere(declared, index);
+        if is_root(&declared[index]) {
+            facts.elsewhere.clear();
+        } else {
+            facts.root = root.clone().map(Box::new);
+        }
+        let pen = pen_of(pen, request, &picture.environment);
+        let picture = &mut scopes[index];
+        picture.wiring = facts;
+        generate_secrets(platform, pen, picture)?;
+        if is_root(&declared[index]) {
+            wire_facts::join(root.get_or_insert_default(), picture.wiring.clone());
+        } else if let Some(root) = &root {
+            picture.notes = wire_facts::out_of_reach(platform, &declared[index], picture, root);
+        }
+    }
     Ok(Picture { scopes })
+}
+
+/// A commit that was asked for is taken for one environment; the others are only looked at.
+fn pen_of(pen: Pen, request: &Request, environment: &Environment) -> Pen {
+    let is_meant = request.environment.as_ref().is_none_or(|id| *id == environment.id);
+    if request.commit.is_some() && !is_meant { Pen::Imagine } else { pen }
 }
 
 fn draw_scope(
@@ -94,12 +140,23 @@ fn draw_scope(
     request: &Request,
     scope: &Scope,
 ) -> Result<ScopePicture, Error> {
+    let known = environment(platform, Pen::Imagine, found, scope)?;
+    let pen = pen_of(pen, request, &known);
     let environment = environment(platform, pen, found, scope)?;
+    // Of a commit that was asked for, only the services that are meant are written down; of
+    // everything else, only what they need and nobody has made yet.
+    let keeps_others = request.commit.is_some();
     let was_stopped = environments::is_stopped(platform, &environment.id)?;
     // Services first: of a service and a data store of one name, the service has the plain one.
     let mut services = Vec::new();
     for service in &scope.services {
-        let row = service_row(platform, pen, &environment.id, service)?;
+        let is_other = keeps_others && !request.only.contains(&service.name);
+        let known = store::services::by_name(&platform.store, &environment.id, &service.name)?;
+        let row = match known {
+            Some(row) if is_other => row,
+            _ if is_other => service_row(platform, Pen::Imagine, &environment.id, service)?,
+            _ => service_row(platform, pen, &environment.id, service)?,
+        };
         let commit = found.commit_of(service).clone();
         services.push(ServicePicture { row, was_stopped, commit });
     }
@@ -109,6 +166,7 @@ fn draw_scope(
         let known = store::databases::by_name(&platform.store, &environment.id, &database.name)?;
         changes.push(database_change(database, known.as_ref(), &environment));
         databases.push(match (pen, known) {
+            (_, Some(row)) if keeps_others => row,
             (Pen::Write, _) => store::databases::upsert(
                 &platform.store,
                 &environment.id,
@@ -124,6 +182,7 @@ fn draw_scope(
         let known = store::key_values::by_name(&platform.store, &environment.id, &key_value.name)?;
         changes.push(key_value_change(key_value, known.as_ref(), &environment));
         key_values.push(match (pen, known) {
+            (_, Some(row)) if keeps_others => row,
             (Pen::Write, _) => store::key_values::upsert(
                 &platform.store,
                 &environment.id,
@@ -145,17 +204,16 @@ fn draw_scope(
         keep_values(platform, &environment.id, &scope.services, &request.set)?;
         environments::set_stopped(platform, &environment.id, false)?;
     }
-    let mut picture = ScopePicture {
+    Ok(ScopePicture {
+        // Drawn once all scopes are there.
         wiring: wiring::Facts::default(),
+        notes: Vec::new(),
         environment,
         services,
         databases,
         key_values,
         changes,
-    };
-    picture.wiring = wire_facts::facts(platform, found, scope, &picture, &request.set)?;
-    generate_secrets(platform, pen, &mut picture)?;
-    Ok(picture)
+    })
 }
 
 fn environment(

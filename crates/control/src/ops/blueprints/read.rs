@@ -34,6 +34,9 @@ pub(crate) struct Remembered {
     pub(crate) blueprint_file: Option<String>,
     pub(crate) is_strict: bool,
     pub(crate) project: Option<String>,
+    /// The name under which the source is kept, where it is not the project's.
+    #[serde(default)]
+    pub(crate) sources: Option<String>,
 }
 
 /// A Blueprint that was read.
@@ -56,6 +59,11 @@ impl Found {
         self.others.get(&service.name).unwrap_or(&self.source.commit)
     }
 
+    /// Whether the file cannot be run as it is.
+    pub(super) fn is_refused(&self) -> bool {
+        self.blueprint().is_none()
+    }
+
     pub(super) fn blueprint(&self) -> Option<&Blueprint> {
         self.reading.blueprint.as_ref()
     }
@@ -73,7 +81,10 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
         Some(name) => name.clone(),
         None => project_name(platform, &path)?,
     };
-    let snapshot = platform.sources.snapshot(&project, &path).await?;
+    let snapshot = match &request.commit {
+        Some(commit) => platform.sources.revision(&project, &path, commit).await?,
+        None => platform.sources.snapshot(&project, &path).await?,
+    };
     let (file, bytes) = find(platform, &project, &snapshot, request).await?;
     let text = String::from_utf8(bytes).map_err(|_| {
         Error::from(
@@ -100,6 +111,7 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
             blueprint_file: request.blueprint_file.clone(),
             is_strict: request.is_strict,
             project: request.project.clone(),
+            sources: Some(project.clone()),
         },
         project,
         blueprint_file: file,
@@ -121,16 +133,11 @@ async fn take_root(
         return Ok(());
     }
     let files = platform.sources.list_files(project, &source.commit.id).await?;
-    let below = |directory: &str| {
-        let prefix = format!("{}/", directory.trim_matches('/'));
-        files.iter().filter(move |file| file.starts_with(&prefix)).count()
-    };
     let roots: Vec<&str> = reading
         .blueprint
         .iter()
         .flat_map(|blueprint| blueprint.services())
-        .map(|service| service.root_dir.trim_matches(['.', '/']))
-        .filter(|root| !root.is_empty())
+        .map(|service| service.root_dir.as_str())
         .collect();
     if reconcile::source::is_directory_the_source(&files, sub_path, &roots) {
         source.commit = platform.sources.part(project, &source.commit, sub_path).await?;
@@ -245,7 +252,10 @@ async fn find(
     let what = request.blueprint_file.as_deref().unwrap_or(NAMES[0]);
     Err(Problem::new(
         "blueprint-not-found",
-        format!("there is no {what} in {}", request.path.display()),
+        match &request.commit {
+            Some(commit) => format!("there is no {what} in commit {commit}"),
+            None => format!("there is no {what} in {}", request.path.display()),
+        },
     )
     .hint("name another file with `--file`; a file that `.gitignore` excludes is not seen")
     .into())

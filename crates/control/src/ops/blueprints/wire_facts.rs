@@ -1,9 +1,9 @@
 //! What the wiring is told.
 
 use blueprint::Scope;
-use model::{EnvOwner, ValueOrigin};
+use model::{EnvOwner, EnvSource, ServiceReference, ValueOrigin};
 use reconcile::wiring::{
-    DatabaseFacts, External, Facts, GitFacts, KeyValueFacts, ServiceFacts, StoredValue,
+    DatabaseFacts, Elsewhere, External, Facts, GitFacts, KeyValueFacts, ServiceFacts, StoredValue,
 };
 use secrecy::SecretString;
 use store::services::ServiceRow;
@@ -66,6 +66,76 @@ pub(super) fn facts(
     };
     add_assignments(&mut facts, scope, set);
     Ok(facts)
+}
+
+/// What the other environments of the file have.
+pub(super) fn elsewhere(scopes: &[Scope], own: usize) -> Vec<Elsewhere> {
+    let others = scopes.iter().enumerate().filter(|(index, _)| *index != own);
+    others
+        .filter_map(|(_, scope)| Some((scope.environment.clone()?, scope)))
+        .flat_map(|(environment, scope)| {
+            names_of(scope)
+                .map(|name| Elsewhere { environment: environment.clone(), name: name.to_owned() })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn names_of(scope: &Scope) -> impl Iterator<Item = &str> {
+    let services = scope.services.iter().map(|service| service.name.as_str());
+    let databases = scope.databases.iter().map(|database| database.name.as_str());
+    let key_values = scope.key_values.iter().map(|key_value| key_value.name.as_str());
+    let groups = scope.env_groups.iter().map(|group| group.name.as_str());
+    services.chain(databases).chain(key_values).chain(groups)
+}
+
+/// Adds the resources of one scope to those of another: the root of a file and its `ungrouped`
+/// are one.
+pub(super) fn join(into: &mut Facts, more: Facts) {
+    into.services.extend(more.services);
+    into.databases.extend(more.databases);
+    into.key_values.extend(more.key_values);
+    into.groups.extend(more.groups);
+    into.values.extend(more.values);
+    into.operator_env = more.operator_env;
+    into.cpu_count = more.cpu_count;
+}
+
+/// References to what belongs to no environment and is not on this environment's network.
+pub(super) fn out_of_reach(
+    platform: &Platform,
+    scope: &Scope,
+    picture: &ScopePicture,
+    root: &Facts,
+) -> Vec<String> {
+    if !platform.driver.isolates_network() {
+        return Vec::new();
+    }
+    let own: Vec<&str> = names_of(scope).collect();
+    let in_root = |name: &str| {
+        root.databases.iter().any(|facts| facts.database.name == name)
+            || root.key_values.iter().any(|facts| facts.key_value.name == name)
+            || root.services.iter().any(|facts| facts.service.name == name)
+    };
+    let mut notes = Vec::new();
+    for service in &scope.services {
+        for variable in &service.env {
+            let name = match &variable.source {
+                EnvSource::FromDatabase { name, .. } => name,
+                EnvSource::FromService { name, reference: ServiceReference::Property(_) } => name,
+                _ => continue,
+            };
+            if !own.contains(&name.as_str()) && in_root(name) {
+                notes.push(format!(
+                    "{}: {} leads to {name}, which belongs to no environment; each environment has \
+                     a network of its own here, so {} gets its address and cannot reach it: \
+                     declare {name} in the environment",
+                    service.name, variable.key, picture.environment.name,
+                ));
+            }
+        }
+    }
+    notes
 }
 
 fn store_host(platform: &Platform, slug: &str) -> String {

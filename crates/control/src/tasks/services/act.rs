@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::events;
 use crate::instances::{self, Command, Run};
 use crate::platform::Platform;
+use crate::ops::blueprints::sources_of;
 use crate::tasks::routes;
 use crate::tasks::services::look::{Seen, build_key, stop_key};
 use crate::tasks::services::{fail, proof};
@@ -112,7 +113,7 @@ fn start_build(platform: &Platform, seen: &Seen, deploy_id: &DeployId) -> Result
         service_id: seen.row.id.clone(),
         service: release.service.clone(),
         commit: release.commit.clone(),
-        project: environments::project_name(platform, &seen.row.environment_id)?,
+        project: sources_of(platform, &seen.row.environment_id)?,
         environment_id: seen.row.environment_id.clone(),
         env: instances::env_of(platform, release, build::Phase::Build)?,
         toolchain: build::Toolchain::default(),

@@ -103,15 +103,16 @@ pub(crate) struct RestartArgs {
 #[command(after_help = "\
 Examples:
   gable deploy api
-  gable deploy api --clear-cache     build again, from nothing")]
+  gable deploy api --clear-cache     build again, from nothing
+  gable deploy api --commit v1.4     what a commit holds, with the Blueprint of that commit")]
 pub(crate) struct DeployArgs {
     /// NAME, ENVIRONMENT/NAME or PROJECT/ENVIRONMENT/NAME
     pub(crate) service: String,
     /// Build again, without caches
     #[arg(long)]
     pub(crate) clear_cache: bool,
-    /// Another commit than the one applied last
-    #[arg(long, value_name = "ID")]
+    /// A commit of the project's repository in place of its working tree: an id, a branch, a tag …
+    #[arg(long, value_name = "REVISION")]
     pub(crate) commit: Option<String>,
     /// Return at once
     #[arg(long)]
