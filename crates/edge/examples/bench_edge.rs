@@ -177,6 +177,7 @@ impl EdgeProcess {
                 }]),
             }],
             zones: vec![],
+            listeners: vec![],
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {

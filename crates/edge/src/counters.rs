@@ -1,6 +1,6 @@
 //! Counters. Each core writes its own slot and nobody else's; a reader sums the slots.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -130,23 +130,26 @@ impl Registry {
         for known in self.targets.values_mut() {
             known.left.get_or_insert(epoch);
         }
-        for route in &table.routes {
+        let of_routes = table.routes.iter().map(|route| match &route.backend {
+            Backend::Targets(targets) => (&route.service_id, &targets[..]),
+            _ => (&route.service_id, &[][..]),
+        });
+        let of_listeners =
+            table.listeners.iter().map(|listener| (&listener.service_id, listener.targets()));
+        let mut named = HashSet::new();
+        for (service_id, targets) in of_routes.chain(of_listeners) {
+            named.insert(service_id);
             self.services
-                .entry(route.service_id.clone())
+                .entry(service_id.clone())
                 .or_insert_with(|| Arc::new(Service(PerCore::new(cores))));
-            if let Backend::Targets(targets) = &route.backend {
-                for target in targets {
-                    self.targets
-                        .entry(target.id.clone())
-                        .or_insert_with(|| Known {
-                            counters: Arc::new(Target::new(cores)),
-                            left: None,
-                        })
-                        .left = None;
-                }
+            for target in targets {
+                self.targets
+                    .entry(target.id.clone())
+                    .or_insert_with(|| Known { counters: Arc::new(Target::new(cores)), left: None })
+                    .left = None;
             }
         }
-        self.services.retain(|id, _| table.routes.iter().any(|route| route.service_id == *id));
+        self.services.retain(|id, _| named.contains(id));
         self.forget_drained();
     }
 

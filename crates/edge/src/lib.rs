@@ -17,6 +17,13 @@
 //! So once [`Client::apply`] has returned, no request can reach a target that left the table, and
 //! the count of those that still run on it only falls. That is what makes a drain exact.
 //!
+//! # Published ports
+//!
+//! A table may name ports that lead to one service each. On some, requests are proxied whatever
+//! their host; on others, connections are passed on as they are, and a connection that is open
+//! counts as in flight on its target. A port that somebody else has is reported with the
+//! acknowledgement, and tried again until it can be had or leaves the table.
+//!
 //! # Limits
 //!
 //! HTTP/1.1 and HTTP/2 with prior knowledge come in, HTTP/1.1 goes out. No TLS yet.
@@ -34,15 +41,17 @@ mod listen;
 mod pages;
 mod persist;
 mod proxy;
+mod published;
 mod rules;
 mod run;
 mod serve;
 mod status;
 mod table;
+mod tcp;
 mod worker;
 
 pub use client::Client;
 pub use config::{Config, Limits};
 pub use error::Error;
 pub use run::run;
-pub use status::{Applied, ServiceCounters, Status, TargetStatus, ZoneStatus};
+pub use status::{Applied, ListenerStatus, ServiceCounters, Status, TargetStatus, ZoneStatus};

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -23,8 +23,8 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use crate::serve;
 use crate::worker::Worker;
+use crate::{serve, tcp};
 
 /// Pause after the kernel refused a connection (no more file descriptors, most likely).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -47,10 +47,17 @@ pub(crate) struct Peer {
     pub(crate) trusted: bool,
     /// The port that the client connected to.
     pub(crate) port: u16,
+    /// The published port that it came in on, whose service answers whatever the host is.
+    pub(crate) published: Option<SocketAddr>,
 }
 
-/// Accepts connections until the task is aborted.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
+/// Accepts connections until the task is aborted. `published` is the table's address of this
+/// listener, if it is for one service.
+pub(crate) async fn accept(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    published: Option<SocketAddr>,
+) {
     loop {
         while worker.shared.connections.load(Ordering::Relaxed) >= worker.limits().max_connections {
             // Either way the count is looked at again.
@@ -61,7 +68,15 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener) {
                 let open = Open::new(&worker);
                 let worker = Rc::clone(&worker);
                 spawn_local(async move {
-                    if let Err(cause) = connection(&worker, stream, address.ip()).await {
+                    let serve = async {
+                        match published {
+                            Some(published) if is_tcp(&worker, published) => {
+                                tcp::pass_on(&worker, stream, published).await
+                            }
+                            _ => connection(&worker, stream, address.ip(), published).await,
+                        }
+                    };
+                    if let Err(cause) = serve.await {
                         debug!(error = &*cause, "a connection ended with an error");
                     }
                     drop(open);
@@ -96,17 +111,34 @@ impl Drop for Open {
     }
 }
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(worker: &Rc<Worker>, stream: TcpStream, ip: IpAddr) -> Result<(), Failure> {
+/// Whether connections on a published port are passed on as they are. A port that has just left
+/// the table has nothing any more: that is for TCP to close, which needs no words.
+fn is_tcp(worker: &Worker, published: SocketAddr) -> bool {
+    worker.served().table.published(published).is_none_or(|published| published.is_tcp)
+}
+
+/// Sends what is written at once, and has the kernel notice when the other side is gone.
+pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+async fn connection(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    ip: IpAddr,
+    published: Option<SocketAddr>,
+) -> Result<(), Failure> {
+    keep_alive(&stream)?;
     let ip = ip.to_canonical();
     let peer = Rc::new(Peer {
         forwarded_for: HeaderValue::from_str(&ip.to_string())?,
         trusted: ip.is_loopback(),
         port: stream.local_addr()?.port(),
+        published,
     });
     let version = timeout(worker.limits().header_timeout, version(&stream)).await??;
     let io = TokioIo::new(ClientIo {

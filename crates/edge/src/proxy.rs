@@ -41,7 +41,7 @@ use crate::counters;
 use crate::worker::{Served, Worker};
 
 /// A target that refused a connection comes last for this long.
-const SUSPICION: Duration = Duration::from_secs(1);
+pub(crate) const SUSPICION: Duration = Duration::from_secs(1);
 
 /// A request, ready to be sent, as often as it may be.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub(crate) struct Outgoing {
     repeatable: bool,
     /// The client's side of a tunnel, if it asked for one.
     upgrade: Option<OnUpgrade>,
+    /// The part of the path that a proxy before the edge took off.
+    prefix_before: Option<http::HeaderValue>,
 }
 
 /// Why a target's answer could not be had.
@@ -84,6 +86,7 @@ impl Outgoing {
         );
         Self {
             repeatable: idempotent && body.is_end_stream() && upgrade.is_none(),
+            prefix_before: headers::prefix_before(&head.headers),
             upload: body.upload(),
             body: Some(body),
             head,
@@ -99,6 +102,11 @@ impl Outgoing {
     /// Sets the path that the target sees.
     pub(crate) fn set_path(&mut self, path: PathAndQuery) {
         self.head.uri = Uri::from(path);
+    }
+
+    /// Tells the target which part of the path it does not see.
+    pub(crate) fn set_prefix(&mut self, prefix: Option<&str>) {
+        headers::tell_prefix(&mut self.head.headers, self.prefix_before.as_ref(), prefix);
     }
 
     /// Sets the host that the target sees.

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,9 +25,10 @@ use crate::dns::{Forwarder, Zones};
 use crate::error::Error;
 use crate::files;
 use crate::persist;
-use crate::status::{Applied, Status};
+use crate::published::{self, Ports};
+use crate::status::{Applied, ListenerStatus, Status};
 use crate::table::Table;
-use crate::worker::{Message, Shared, Worker};
+use crate::worker::{Accepts, Message, Shared, Worker};
 
 /// How long requests may run on after the edge was asked to stop.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -63,14 +64,17 @@ pub fn run(config: Config) -> Result<(), Error> {
     let result = local.block_on(&runtime, async {
         let (edge, threads, mut ended) = Edge::start(config, listen, &table)?;
         for (address, listeners) in sockets {
-            edge.listen(address, listeners);
+            edge.listen(address, listeners, Accepts::Routed);
         }
         edge.finish_apply(&table, &mut *edge.zones.lock().await).await;
+        edge.publish_ports().await;
         let control = control::bind(&edge.config.control_socket)?;
         info!(listen = ?edge.listen, generation = table.generation.0, "the edge serves");
         let commands = spawn_local(control::serve(Rc::clone(&edge), control));
+        let ports = spawn_local(published::keep_trying(Rc::clone(&edge)));
         let died = edge.stopped(&mut ended).await;
         commands.abort();
+        ports.abort();
         let _ = std::fs::remove_file(&edge.config.control_socket);
         for worker in &edge.workers {
             // A thread that ended needs not be told.
@@ -124,6 +128,8 @@ pub(crate) struct Edge {
     zones: Mutex<Zones>,
     /// Where private networks reach the edge.
     gateways: RefCell<HashSet<SocketAddr>>,
+    /// Ports of services.
+    ports: Mutex<Ports>,
     stop: Notify,
 }
 
@@ -175,6 +181,7 @@ impl Edge {
             registry: RefCell::new(registry),
             table: RefCell::new(Rc::new(table.clone())),
             gateways: RefCell::default(),
+            ports: Mutex::default(),
             stop: Notify::new(),
         };
         Ok((Rc::new(edge), threads, ended_receiver))
@@ -203,11 +210,12 @@ impl Edge {
             self.switch(&compiled).await?;
             *self.table.borrow_mut() = Rc::new(table);
         }
+        let failing_listeners = self.publish_ports().await;
         let generation = self.table.borrow().generation;
         let draining = self.registry.borrow().draining();
         let failing_zones =
             zones.status().into_iter().filter(|zone| zone.error.is_some()).collect();
-        Ok(Applied { generation, draining, failing_zones })
+        Ok(Applied { generation, draining, failing_zones, failing_listeners })
     }
 
     /// Everything of a table but its routes.
@@ -252,9 +260,8 @@ impl Edge {
         open.retain(|address| {
             let keep = wanted.contains(address);
             if !keep {
-                for worker in &self.workers {
-                    let _ = worker.send(Message::Unlisten(*address));
-                }
+                // Nothing is bound in its place: nobody waits until it is closed.
+                drop(self.unlisten(*address));
             }
             keep
         });
@@ -264,7 +271,7 @@ impl Edge {
             }
             match bind::http(address, self.workers.len()) {
                 Ok((_, listeners)) => {
-                    self.listen(address, listeners);
+                    self.listen(address, listeners, Accepts::Routed);
                     open.insert(address);
                 }
                 Err(cause) => warn!(
@@ -275,16 +282,48 @@ impl Edge {
         }
     }
 
-    fn listen(&self, address: SocketAddr, listeners: Vec<std::net::TcpListener>) {
+    fn listen(&self, address: SocketAddr, listeners: Vec<TcpListener>, accepts: Accepts) {
         for (worker, listener) in self.workers.iter().zip(listeners) {
             // A thread that died is noticed elsewhere.
-            let _ = worker.send(Message::Listen(address, listener));
+            let _ = worker.send(Message::Listen(address, listener, accepts));
         }
+    }
+
+    /// Has every core close its socket; each says when it has.
+    fn unlisten(&self, address: SocketAddr) -> Vec<oneshot::Receiver<()>> {
+        let tell = |worker: &mpsc::UnboundedSender<Message>| {
+            let (sender, closed) = oneshot::channel();
+            let _ = worker.send(Message::Unlisten(address, sender));
+            closed
+        };
+        self.workers.iter().map(tell).collect()
+    }
+
+    /// Makes the published ports those of the table. What is left is reported, and tried again.
+    pub(crate) async fn publish_ports(&self) -> Vec<ListenerStatus> {
+        let mut ports = self.ports.lock().await;
+        let table = Rc::clone(&self.table.borrow());
+        for address in ports.leaving(&table) {
+            // What is bound next may be the same port on another address.
+            for closed in self.unlisten(address) {
+                let _ = closed.await;
+            }
+        }
+        for (address, listeners) in ports.bind(&table, self.workers.len()) {
+            self.listen(address, listeners, Accepts::Published);
+        }
+        ports.status(&table).into_iter().filter(|listener| listener.error.is_some()).collect()
+    }
+
+    /// Whether some published port could not be had.
+    pub(crate) async fn has_failing_ports(&self) -> bool {
+        self.ports.lock().await.is_failing()
     }
 
     /// What is served and was counted.
     pub(crate) async fn status(&self) -> Status {
         let zones = self.zones.lock().await.status();
+        let listeners = self.ports.lock().await.status(&self.table.borrow());
         let registry = self.registry.borrow();
         Status {
             generation: self.generation(),
@@ -293,6 +332,7 @@ impl Edge {
             targets: registry.targets(),
             services: registry.services(),
             zones,
+            listeners,
             connections: self.shared.connections.load(Ordering::Relaxed) as u64,
         }
     }

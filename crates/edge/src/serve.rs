@@ -1,5 +1,8 @@
 //! One request: from host and path to what answers.
 
+mod check;
+
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,9 +25,9 @@ use crate::worker::{Served, Worker};
 
 /// How long a request waits for a newer table when no target of its route can be reached: the one
 /// that just died may be about to be replaced.
-const UNREACHED_HOLD: Duration = Duration::from_secs(2);
+pub(crate) const UNREACHED_HOLD: Duration = Duration::from_secs(2);
 /// How often the targets are tried meanwhile.
-const UNREACHED_RETRY: Duration = Duration::from_millis(100);
+pub(crate) const UNREACHED_RETRY: Duration = Duration::from_millis(100);
 /// Rewrites from one of the own hosts to the next; more are a circle.
 const MAX_HOPS: usize = 4;
 /// `Retry-After` of a 503, in seconds.
@@ -36,7 +39,7 @@ pub(crate) async fn handle(
     peer: Rc<Peer>,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
-    let host = match check(&worker, &request) {
+    let host = match check::check(&worker, &request) {
         Ok(host) => host,
         Err(page) => {
             return without_body_for_head(request.method(), page.answer(request.headers()));
@@ -55,55 +58,19 @@ pub(crate) async fn handle(
     head.version = Version::HTTP_11;
     let key = host_key(host.to_str().unwrap_or_default()).into_owned();
     let outgoing = Outgoing::new(head, RequestBody::new(body, worker.limits()), upgrade);
-    let mut visit = Visit { worker, peer, host, key, path, outgoing, waiting: None, hops: 0 };
+    let published = peer.published;
+    let mut visit =
+        Visit { worker, peer, published, host, key, path, outgoing, waiting: None, hops: 0 };
     let response = visit.answer().await;
     without_body_for_head(&visit.outgoing.head().method, response)
 }
-
-/// What can be refused without knowing the route. The host as the client wrote it otherwise.
-fn check<B>(worker: &Worker, request: &Request<B>) -> Result<HeaderValue, Page<'static>> {
-    let refuse = |status, sentence, hint| Err(Page::new(status, sentence, hint));
-    let size: usize = request.uri().path_and_query().map_or(0, |path| path.as_str().len())
-        + request.headers().iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum::<usize>();
-    if size > worker.limits().max_header_bytes {
-        return refuse(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "The headers of this request are too large.",
-            "Cookies are the usual cause.",
-        );
-    }
-    if *request.method() == Method::CONNECT || !request.uri().path().starts_with('/') {
-        return refuse(StatusCode::BAD_REQUEST, "This is not a request for a page.", "");
-    }
-    let length = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if let (Some(length), Some(max)) = (length, worker.limits().max_body_bytes)
-        && length > max
-    {
-        return refuse(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE, "");
-    }
-    // An absolute target names the host whatever the header says (RFC 9112, 3.2.2).
-    if let Some(authority) = request.uri().authority() {
-        return HeaderValue::from_str(authority.as_str()).or_else(|_| {
-            refuse(StatusCode::BAD_REQUEST, "The host of this request cannot be read.", "")
-        });
-    }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Ok(host.clone()),
-        (None, _) if request.version() == Version::HTTP_10 => Ok(HeaderValue::from_static("")),
-        _ => refuse(StatusCode::BAD_REQUEST, "A request needs exactly one `Host` header.", ""),
-    }
-}
-
-const TOO_LARGE: &str = "The body of this request is too large.";
 
 /// A request on its way through the table.
 struct Visit {
     worker: Rc<Worker>,
     peer: Rc<Peer>,
+    /// The published port whose service answers, until a rewrite leads elsewhere.
+    published: Option<SocketAddr>,
     host: HeaderValue,
     /// The host as the table knows it. A rewrite to another host of the table changes it.
     key: String,
@@ -146,7 +113,11 @@ impl Visit {
         let mut counted = false;
         loop {
             let served = worker.served();
-            let Some(index) = served.table.find(&self.key, self.path.path()) else {
+            let found = match self.published {
+                Some(address) => served.table.published(address).map(|published| published.route),
+                None => served.table.find(&self.key, self.path.path()),
+            };
+            let Some(index) = found else {
                 return self.unknown(&served);
             };
             let route = &served.table.routes[index];
@@ -235,6 +206,7 @@ impl Visit {
             Some(Outcome::Rewrite(target)) => path = with_path(&path, &target),
         }
         self.outgoing.set_path(path);
+        self.outgoing.set_prefix(route.stripped_prefix());
         match proxy::forward(&self.worker, served, index, &mut self.outgoing).await {
             Ok(response) => {
                 if response.status().is_server_error() {
@@ -335,6 +307,7 @@ impl Visit {
                 return Step::Done(page.answer(&self.outgoing.head().headers));
             }
             self.key = key.into_owned();
+            self.published = None;
             self.path = path;
             return Step::Again;
         }
@@ -382,7 +355,7 @@ impl Visit {
 
     fn client_fault(&self, fault: ClientFault) -> Response<Body> {
         let (status, sentence) = match fault {
-            ClientFault::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE),
+            ClientFault::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, check::TOO_LARGE),
             ClientFault::Stalled => {
                 (StatusCode::REQUEST_TIMEOUT, "The body of this request did not arrive in time.")
             }
@@ -419,7 +392,9 @@ impl Visit {
     fn unknown(&self, served: &Served) -> Response<Body> {
         let host = self.host.to_str().unwrap_or_default();
         let known = served.table.has_host(&self.key);
-        let sentence = if known {
+        let sentence = if self.published.is_some() {
+            format!("Nothing is published on port {} any more.", self.peer.port)
+        } else if known {
             format!("Nothing is served at {} of {host}.", self.path.path())
         } else {
             format!("No service has the host name {host}.")

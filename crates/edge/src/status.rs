@@ -16,6 +16,9 @@ pub struct Applied {
     pub draining: Vec<TargetStatus>,
     /// Zones whose name server could not be bound; the edge keeps trying.
     pub failing_zones: Vec<ZoneStatus>,
+    /// Listeners whose port could not be bound; the edge keeps trying.
+    #[serde(default)]
+    pub failing_listeners: Vec<ListenerStatus>,
 }
 
 /// The edge as it is now.
@@ -33,6 +36,9 @@ pub struct Status {
     pub services: Vec<ServiceCounters>,
     /// Private name servers.
     pub zones: Vec<ZoneStatus>,
+    /// Published ports, in the order of the table.
+    #[serde(default)]
+    pub listeners: Vec<ListenerStatus>,
     /// Open connections from clients.
     pub connections: u64,
 }
@@ -50,7 +56,7 @@ impl Status {
 pub struct TargetStatus {
     /// The instance.
     pub id: InstanceId,
-    /// Requests that it has not finished answering, open tunnels included.
+    /// Requests that it has not finished answering, open tunnels and TCP connections included.
     pub in_flight: u64,
     /// Requests that were given to it.
     pub requests: u64,
@@ -74,6 +80,17 @@ pub struct ServiceCounters {
     pub held: u64,
     /// Answers of 500 and above that came from the service itself.
     pub responses_5xx: u64,
+}
+
+/// One published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// The address that it should listen on.
+    pub address: SocketAddr,
+    /// Whose port it is.
+    pub service_id: ServiceId,
+    /// Why it does not listen, for a person; `None` when it does.
+    pub error: Option<String>,
 }
 
 /// One private name server.

@@ -1,13 +1,13 @@
 //! A route table, made ready for look-ups. Shared by all cores and never changed.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::InstanceId;
-use model::route::{self, RouteTable};
+use model::route::{self, Listener, ListenerBackend, RouteTable, TcpBackend};
 use tracing::warn;
 
 use crate::counters;
@@ -20,6 +20,16 @@ pub(crate) struct Table {
     pub(crate) routes: Vec<Route>,
     /// Host → routes, longest prefix first.
     hosts: HashMap<Box<str>, Vec<usize>>,
+    /// Ports that lead to one service each. Their routes have no hosts.
+    published: HashMap<SocketAddr, Published>,
+}
+
+/// What is on a published port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(crate) route: usize,
+    /// Whether connections are passed on as they are; requests otherwise.
+    pub(crate) is_tcp: bool,
 }
 
 /// One route, ready to serve.
@@ -66,17 +76,32 @@ impl Table {
             }
             routes.push(Route::new(route, service, registry));
         }
+        let mut published = HashMap::new();
+        for listener in &table.listeners {
+            let Some(service) = registry.service(&listener.service_id) else { continue };
+            let is_tcp = matches!(listener.backend, ListenerBackend::Tcp(_));
+            let entry = Published { route: routes.len(), is_tcp };
+            if let hash_map::Entry::Vacant(vacant) = published.entry(listener.address) {
+                vacant.insert(entry);
+                routes.push(Route::published(listener, service, registry));
+            }
+        }
         for indices in hosts.values_mut() {
             // Stable: of two routes with the same prefix the first one counts.
             indices.sort_by_key(|index| std::cmp::Reverse(routes[*index].prefix.len()));
         }
-        Self { routes, hosts }
+        Self { routes, hosts, published }
     }
 
     /// The route of a host (see [`host_key`]) and a path.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<usize> {
         let indices = self.hosts.get(host)?;
         indices.iter().copied().find(|index| self.routes[*index].matches(path))
+    }
+
+    /// What is on a published port.
+    pub(crate) fn published(&self, address: SocketAddr) -> Option<Published> {
+        self.published.get(&address).copied()
     }
 
     /// Whether any route has this host.
@@ -125,6 +150,38 @@ impl Route {
         }
     }
 
+    /// A port that leads to one service is a route without hosts that takes every path.
+    fn published(
+        listener: &Listener,
+        service: Arc<counters::Service>,
+        registry: &counters::Registry,
+    ) -> Self {
+        let backend = match &listener.backend {
+            ListenerBackend::Http(backend) => Backend::new(backend, registry),
+            ListenerBackend::Tcp(TcpBackend::Targets(_)) => {
+                Backend::targets(listener.targets(), registry)
+            }
+            ListenerBackend::Tcp(TcpBackend::Hold { timeout_ms }) => {
+                Backend::Hold(Duration::from_millis(*timeout_ms))
+            }
+            ListenerBackend::Tcp(TcpBackend::Unavailable) => Backend::Unavailable(String::new()),
+        };
+        Self {
+            prefix: String::new(),
+            strip_prefix: false,
+            name: listener.service_name.clone(),
+            service,
+            headers: Vec::new(),
+            rules: Vec::new(),
+            backend,
+        }
+    }
+
+    /// The part of the path that is taken off, if there is one.
+    pub(crate) fn stripped_prefix(&self) -> Option<&str> {
+        (self.strip_prefix && !self.prefix.is_empty()).then_some(&self.prefix)
+    }
+
     fn matches(&self, path: &str) -> bool {
         path.strip_prefix(self.prefix.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -145,23 +202,23 @@ impl Route {
 impl Backend {
     fn new(backend: &route::Backend, registry: &counters::Registry) -> Self {
         match backend {
-            route::Backend::Targets(targets) => Self::Targets(
-                targets
-                    .iter()
-                    .filter_map(|target| {
-                        Some(Target {
-                            id: target.id.clone(),
-                            address: target.address,
-                            counters: registry.target(&target.id)?,
-                        })
-                    })
-                    .collect(),
-            ),
+            route::Backend::Targets(targets) => Self::targets(targets, registry),
             route::Backend::Hold { timeout_ms } => Self::Hold(Duration::from_millis(*timeout_ms)),
             route::Backend::Static(site) => Self::Static(Site::new(&site.root)),
             route::Backend::RedirectHost(host) => Self::RedirectHost(host.clone()),
             route::Backend::Unavailable(sentence) => Self::Unavailable(sentence.clone()),
         }
+    }
+
+    fn targets(targets: &[route::Target], registry: &counters::Registry) -> Self {
+        let admitted = targets.iter().filter_map(|target| {
+            Some(Target {
+                id: target.id.clone(),
+                address: target.address,
+                counters: registry.target(&target.id)?,
+            })
+        });
+        Self::Targets(admitted.collect())
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use model::InstanceId;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
 use tracing::{error, warn};
 
@@ -36,14 +36,23 @@ pub(crate) enum Message {
     /// Serve this table from now on, and say so.
     Table(Arc<Table>, oneshot::Sender<()>),
     /// Accept connections here.
-    Listen(SocketAddr, TcpListener),
-    /// Accept no more connections there.
-    Unlisten(SocketAddr),
+    Listen(SocketAddr, TcpListener, Accepts),
+    /// Accept no more connections there, and say so when the socket is closed.
+    Unlisten(SocketAddr, oneshot::Sender<()>),
     /// Accept nothing, finish what runs, end.
     Stop {
         /// What still runs then is cut off.
         deadline: Duration,
     },
+}
+
+/// What a listening socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepts {
+    /// Requests that the table's hosts route.
+    Routed,
+    /// Whatever the table has for its address.
+    Published,
 }
 
 /// One core's state. Everything in it is used by one thread only.
@@ -158,7 +167,7 @@ impl Worker {
     ) {
         let local = LocalSet::new();
         local.block_on(runtime, async {
-            let mut listening: HashMap<SocketAddr, AbortHandle> = HashMap::new();
+            let mut listening: HashMap<SocketAddr, JoinHandle<()>> = HashMap::new();
             while let Some(message) = messages.recv().await {
                 match message {
                     Message::Table(table, applied) => {
@@ -166,20 +175,23 @@ impl Worker {
                         // Nobody waits any more when the control connection broke.
                         let _ = applied.send(());
                     }
-                    Message::Listen(address, listener) => {
-                        if let Some(task) = self.listen(address, listener)
+                    Message::Listen(address, listener, accepts) => {
+                        if let Some(task) = self.listen(address, listener, accepts)
                             && let Some(old) = listening.insert(address, task)
                         {
                             old.abort();
                         }
                     }
-                    Message::Unlisten(address) => {
+                    Message::Unlisten(address, closed) => {
                         if let Some(task) = listening.remove(&address) {
                             task.abort();
+                            // The socket is closed when the task is gone.
+                            let _ = task.await;
                         }
+                        let _ = closed.send(());
                     }
                     Message::Stop { deadline } => {
-                        listening.values().for_each(AbortHandle::abort);
+                        listening.values().for_each(JoinHandle::abort);
                         self.drain(deadline).await;
                         return;
                     }
@@ -188,11 +200,15 @@ impl Worker {
         });
     }
 
-    fn listen(self: &Rc<Self>, address: SocketAddr, listener: TcpListener) -> Option<AbortHandle> {
+    fn listen(
+        self: &Rc<Self>,
+        address: SocketAddr,
+        listener: TcpListener,
+        accepts: Accepts,
+    ) -> Option<JoinHandle<()>> {
+        let published = (accepts == Accepts::Published).then_some(address);
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => {
-                Some(spawn_local(listen::accept(Rc::clone(self), listener)).abort_handle())
-            }
+            Ok(listener) => Some(spawn_local(listen::accept(Rc::clone(self), listener, published))),
             Err(cause) => {
                 error!(%address, error = &cause as &dyn std::error::Error, "cannot listen");
                 None

@@ -37,7 +37,10 @@ pub use instance::{Exit, Instance, InstancePurpose, InstanceState};
 pub use instance_type::InstanceType;
 pub use problem::Problem;
 pub use release::{Release, Revision};
-pub use route::{Backend, Generation, Route, RouteTable, StaticSite, Target};
+pub use route::{
+    Backend, Generation, Listener, ListenerBackend, Route, RouteTable, StaticSite, Target,
+    TcpBackend,
+};
 pub use service::{
     AutoDeploy, Disk, Docker, HeaderRule, Image, RouteRule, RouteRuleKind, Runtime, Service,
     ServiceKind,

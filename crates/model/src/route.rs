@@ -32,6 +32,61 @@ pub struct RouteTable {
     pub routes: Vec<Route>,
     /// Names in each private network.
     pub zones: Vec<Zone>,
+    /// Ports of services that are reachable from the host by themselves.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
+}
+
+/// A port of the host that leads to one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Where the edge listens. Whoever makes the table chooses loopback unless told otherwise, and
+    /// a port: 0 is refused. Of two listeners with one address the first counts.
+    pub address: SocketAddr,
+    /// Whose port it is.
+    pub service_id: ServiceId,
+    /// The service's name, for pages and logs.
+    pub service_name: String,
+    /// What answers there.
+    pub backend: ListenerBackend,
+}
+
+/// What answers on a port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerBackend {
+    /// Requests, whatever their host and path: as with a route, and counted with it.
+    Http(Backend),
+    /// Connections, whatever is spoken on them.
+    Tcp(TcpBackend),
+}
+
+/// What takes a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TcpBackend {
+    /// Instances, in turn. A connection stays with its instance, and is counted as in flight there,
+    /// until both sides have closed it.
+    Targets(Vec<Target>),
+    /// Nothing for the moment: new connections wait until a table names targets.
+    Hold {
+        /// A connection that waited this long is closed.
+        timeout_ms: u64,
+    },
+    /// Nothing: new connections are closed at once.
+    Unavailable,
+}
+
+impl Listener {
+    /// The instances that it leads to.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        match &self.backend {
+            ListenerBackend::Http(Backend::Targets(targets))
+            | ListenerBackend::Tcp(TcpBackend::Targets(targets)) => targets,
+            ListenerBackend::Http(_) | ListenerBackend::Tcp(_) => &[],
+        }
+    }
 }
 
 /// From hosts and a path to what answers.

@@ -68,7 +68,7 @@ pub fn table(
         routes.extend(routes_of(routed));
     }
     let zones = networks.iter().map(|network| zone(network, services, stores)).collect();
-    RouteTable { generation, routes, zones }
+    RouteTable { generation, routes, zones, listeners: Vec::new() }
 }
 
 fn routes_of(routed: &Routed<'_>) -> Vec<Route> {

@@ -8,6 +8,7 @@ use crate::listen::Peer;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -79,6 +80,9 @@ impl Forwarded<'_> {
             })
             .unwrap_or_else(|| self.peer.forwarded_for.clone());
         headers.insert(X_FORWARDED_FOR, chain);
+        if !self.peer.trusted {
+            headers.remove(X_FORWARDED_PREFIX);
+        }
         self.tell(headers, X_FORWARDED_PROTO, || HeaderValue::from_static("http"));
         self.tell(headers, X_FORWARDED_HOST, || self.host.clone());
         self.tell(headers, X_FORWARDED_PORT, || HeaderValue::from(self.peer.port));
@@ -90,6 +94,26 @@ impl Forwarded<'_> {
             headers.insert(name, value());
         }
     }
+}
+
+/// Tells a target which part of the path was taken off, after what a proxy before the edge took off
+/// (`before`).
+pub(super) fn tell_prefix(
+    headers: &mut HeaderMap,
+    before: Option<&HeaderValue>,
+    prefix: Option<&str>,
+) {
+    let before_bytes = before.map_or(&[][..], |value| value.as_bytes());
+    let whole = [before_bytes, prefix.unwrap_or_default().as_bytes()].concat();
+    match HeaderValue::from_bytes(&whole) {
+        Ok(whole) if !whole.is_empty() => headers.insert(X_FORWARDED_PREFIX, whole),
+        _ => headers.remove(X_FORWARDED_PREFIX),
+    };
+}
+
+/// What a proxy before the edge took off, if it is believed.
+pub(super) fn prefix_before(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(X_FORWARDED_PREFIX).cloned()
 }
 
 /// Removes what concerned the connection that the message came on.
@@ -130,8 +154,12 @@ mod tests {
     use super::*;
 
     fn prepared(trusted: bool, sent: &[(&'static str, &'static str)]) -> HeaderMap {
-        let peer =
-            Peer { forwarded_for: HeaderValue::from_static("10.0.0.9"), trusted, port: 8080 };
+        let peer = Peer {
+            forwarded_for: HeaderValue::from_static("10.0.0.9"),
+            trusted,
+            port: 8080,
+            published: None,
+        };
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -173,13 +201,19 @@ mod tests {
 
     #[test]
     fn only_a_proxy_on_this_machine_is_believed() {
-        let sent = [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")];
+        let sent = [
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-prefix", "/shop"),
+        ];
         let stranger = prepared(false, &sent);
         assert_eq!(stranger["x-forwarded-for"], "10.0.0.9");
         assert_eq!(stranger["x-forwarded-proto"], "http");
+        assert!(!stranger.contains_key("x-forwarded-prefix"));
         let neighbour = prepared(true, &sent);
         assert_eq!(neighbour["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
         assert_eq!(neighbour["x-forwarded-proto"], "https");
         assert_eq!(neighbour["x-forwarded-port"], "8080");
+        assert_eq!(neighbour["x-forwarded-prefix"], "/shop");
     }
 }

@@ -79,15 +79,15 @@ impl Upstream {
         self.idle.borrow_mut().clear();
     }
 
-    pub(super) fn is_suspect(&self, now: Instant) -> bool {
+    pub(crate) fn is_suspect(&self, now: Instant) -> bool {
         self.suspect_until.get().is_some_and(|until| now < until)
     }
 
-    pub(super) fn suspect(&self, until: Instant) {
+    pub(crate) fn suspect(&self, until: Instant) {
         self.suspect_until.set(Some(until));
     }
 
-    pub(super) fn begin(&self, core: usize) -> Rc<InFlight> {
+    pub(crate) fn begin(&self, core: usize) -> Rc<InFlight> {
         self.counters.begin(core);
         Rc::new(InFlight { core, counters: Arc::clone(&self.counters) })
     }
@@ -114,9 +114,15 @@ impl Upstream {
         None
     }
 
-    pub(super) async fn connect(&self, limit: Duration) -> io::Result<Connection> {
+    /// A new connection, bare.
+    pub(crate) async fn connect_bare(&self, limit: Duration) -> io::Result<TcpStream> {
         let stream = timeout(limit, TcpStream::connect(self.address)).await??;
         stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    pub(super) async fn connect(&self, limit: Duration) -> io::Result<Connection> {
+        let stream = self.connect_bare(limit).await?;
         let stream = Arc::new(stream);
         let socket = Arc::downgrade(&stream);
         let (sender, connection) = http1::Builder::new()

@@ -5,6 +5,7 @@ mod draining;
 mod limits;
 mod names;
 mod proxying;
+mod published;
 mod restarts;
 mod sites;
 mod support;

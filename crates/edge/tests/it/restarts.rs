@@ -4,9 +4,10 @@ use std::process::{Child, Command, Stdio};
 
 use edge::Client;
 use http::Request;
-use model::route::{Generation, RouteTable};
+use model::route::{Generation, RouteTable, Target, TcpBackend};
 
-use crate::support::{Connection, Server, config, fetch, ready, to, utf8};
+use crate::published::{free_address, tcp};
+use crate::support::{Connection, RawServer, Server, config, fetch, ready, to, utf8};
 
 const DIRECTORY: &str = "EDGE_TEST_DIRECTORY";
 const PORT: &str = "EDGE_TEST_PORT";
@@ -56,8 +57,11 @@ async fn a_killed_edge_serves_its_last_table_as_soon_as_it_is_back() {
     let status = ready(&client).await;
     assert_eq!(status.pid, edge.0.id());
     let address = status.listen[0];
-    let table =
-        RouteTable { generation: Generation(5), routes: vec![to(&[&server])], zones: vec![] };
+    let table = RouteTable {
+        generation: Generation(5),
+        routes: vec![to(&[&server])],
+        ..RouteTable::default()
+    };
     client.apply(&table).await.unwrap();
     let mut kept = Connection::open(address).await.unwrap();
     for round in 0..3 {
@@ -69,6 +73,35 @@ async fn a_killed_edge_serves_its_last_table_as_soon_as_it_is_back() {
         assert_eq!(status.generation, Generation(5), "round {round}");
         assert_eq!(utf8(&fetch(address, Request::get("/")).await.1), "shop");
         kept = Connection::open(address).await.unwrap();
+    }
+    edge.kill();
+}
+
+#[tokio::test]
+async fn a_killed_edge_listens_on_published_ports_again() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let directory = tempfile::tempdir().unwrap();
+    let client = Client::new(directory.path().join("edge.sock"));
+    let server = RawServer::start(|mut stream| async move {
+        stream.write_all(b"hello").await.unwrap();
+    })
+    .await;
+    let address = free_address();
+    let mut edge = Process::start(directory.path(), 0);
+    ready(&client).await;
+    let target = Target { id: server.id.clone(), address: server.address };
+    let listener = tcp(address, TcpBackend::Targets(vec![target]));
+    let table = RouteTable { listeners: vec![listener], ..RouteTable::default() };
+    client.apply(&RouteTable { generation: Generation(1), ..table }).await.unwrap();
+    for _ in 0..3 {
+        let mut said = String::new();
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said, "hello");
+        edge.kill();
+        edge = Process::start(directory.path(), 0);
+        // No table was applied to this one.
+        assert_eq!(ready(&client).await.listeners[0].error, None);
     }
     edge.kill();
 }
@@ -92,8 +125,11 @@ async fn shutdown_finishes_what_runs_and_term_does_too() {
         let client = Client::new(directory.path().join("edge.sock"));
         let mut edge = Process::start(directory.path(), 0);
         let address = ready(&client).await.listen[0];
-        let table =
-            RouteTable { generation: Generation(1), routes: vec![to(&[&server])], zones: vec![] };
+        let table = RouteTable {
+            generation: Generation(1),
+            routes: vec![to(&[&server])],
+            ..RouteTable::default()
+        };
         client.apply(&table).await.unwrap();
         let running = tokio::spawn(async move { fetch(address, Request::get("/")).await });
         arrived.acquire().await.unwrap().forget();

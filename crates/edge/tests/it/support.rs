@@ -16,7 +16,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use model::route::{Backend, Generation, Route, RouteTable, Target, Zone};
+use model::route::{Backend, Generation, Listener, Route, RouteTable, Target, Zone};
 use model::{InstanceId, ServiceId};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -71,9 +71,16 @@ impl Edge {
         self.client.apply(&self.next_table(routes, zones)).await.unwrap()
     }
 
+    /// Applies published ports as the next table.
+    pub(crate) async fn publish(&self, listeners: Vec<Listener>) -> Applied {
+        let table = RouteTable { listeners, ..self.next_table(vec![], vec![]) };
+        self.client.apply(&table).await.unwrap()
+    }
+
     pub(crate) fn next_table(&self, routes: Vec<Route>, zones: Vec<Zone>) -> RouteTable {
         self.generation.set(self.generation.get() + 1);
-        RouteTable { generation: Generation(self.generation.get()), routes, zones }
+        let generation = Generation(self.generation.get());
+        RouteTable { generation, routes, zones, listeners: vec![] }
     }
 
     pub(crate) async fn status(&self) -> Status {

@@ -4,7 +4,9 @@ use edge::Error;
 use http::Request;
 use model::route::{Backend, Generation, RouteTable};
 
-use crate::support::{Connection, Edge, Server, config, fetch, route, to, utf8};
+use crate::support::{
+    Connection, Edge, RawServer, Server, config, fetch, read_head, route, to, utf8,
+};
 
 #[tokio::test]
 async fn a_table_is_served_by_every_core_when_it_is_acknowledged() {
@@ -37,6 +39,7 @@ async fn an_older_table_is_refused_and_the_same_is_acknowledged_again() {
         generation: Generation(generation),
         routes,
         zones: vec![],
+        listeners: vec![],
     };
     let current = table(7, vec![to(&[&server])]);
     edge.client.apply(&current).await.unwrap();
@@ -147,4 +150,91 @@ async fn only_the_owner_may_open_the_control_socket() {
     let edge = Edge::start().await;
     let mode = std::fs::metadata(edge.client.path()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// A server that says its name, what it was asked and which prefix it was told of.
+async fn telling(name: &'static str) -> Server {
+    Server::start(move |request| async move {
+        let headers = request.headers();
+        let prefix = headers.get("x-forwarded-prefix").map(|value| value.to_str().unwrap());
+        let told = format!("{name} {} {}", request.uri(), prefix.unwrap_or("-"));
+        let mut response = crate::support::text(told);
+        if request.uri().path().ends_with("/moved") {
+            *response.status_mut() = http::StatusCode::FOUND;
+            response.headers_mut().insert("location", "/login?next=/api".parse().unwrap());
+        }
+        response
+    })
+    .await
+}
+
+#[tokio::test]
+async fn several_services_share_a_host_and_are_told_the_prefix_that_was_taken_off() {
+    let edge = Edge::start().await;
+    let web = telling("web").await;
+    let api = telling("api").await;
+    let hooks = telling("hooks").await;
+    let below = |server: &Server, prefix: &str, strip_prefix| {
+        let mut route = to(&[server]);
+        route.path_prefix = prefix.into();
+        route.strip_prefix = strip_prefix;
+        route
+    };
+    edge.apply(vec![
+        below(&web, "/", true),
+        below(&api, "/api", true),
+        below(&hooks, "/api/hooks/", false),
+    ])
+    .await;
+    for (path, expect) in [
+        ("/", "web / -"),
+        ("/apix/y", "web /apix/y -"),
+        ("/api", "api / /api"),
+        ("/api/", "api / /api"),
+        ("/api/v1?q=1", "api /v1?q=1 /api"),
+        ("/api//x", "api //x /api"),
+        ("/api/hooks", "hooks /api/hooks -"),
+        ("/api/hooks/github?x", "hooks /api/hooks/github?x -"),
+    ] {
+        assert_eq!(utf8(&edge.get(path).await.1), expect, "{path}");
+    }
+    // A proxy on this machine has taken something off before.
+    let request = Request::get("/api/v1").header("x-forwarded-prefix", "/shop");
+    assert_eq!(utf8(&fetch(edge.address, request).await.1), "api /v1 /shop/api");
+    // Where a redirect leads is the service's own business.
+    let (head, _) = edge.get("/api/moved").await;
+    assert_eq!(
+        (head.status.as_u16(), head.headers["location"].to_str().unwrap()),
+        (302, "/login?next=/api")
+    );
+}
+
+#[tokio::test]
+async fn a_websocket_below_a_stripped_prefix_is_a_tunnel() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let edge = Edge::start().await;
+    let server = RawServer::start(|mut stream| async move {
+        let head = read_head(&mut stream).await.to_ascii_lowercase();
+        assert!(head.starts_with("get /live?room=1 http/1.1"), "{head}");
+        assert!(head.contains("x-forwarded-prefix: /api\r\n"), "{head}");
+        let answer = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let (mut read, mut write) = stream.split();
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    })
+    .await;
+    let mut route = server.route();
+    route.path_prefix = "/api".into();
+    route.strip_prefix = true;
+    edge.apply(vec![route]).await;
+    let mut client = tokio::net::TcpStream::connect(edge.address).await.unwrap();
+    client
+        .write_all(b"GET /api/live?room=1 HTTP/1.1\r\nhost: shop.localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 101"));
+    client.write_all(b"words").await.unwrap();
+    let mut heard = [0; 5];
+    client.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"words");
 }
