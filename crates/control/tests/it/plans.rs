@@ -20,6 +20,7 @@ fn request(path: &Path) -> Request {
     Request {
         path: path.to_owned(),
         blueprint_file: None,
+        refreshes_images: false,
         is_strict: false,
         project: None,
         set: Vec::new(),

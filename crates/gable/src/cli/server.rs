@@ -66,7 +66,7 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
 
 /// What the operator says of registries of images: `registries.json` in the state directory, if it
 /// is there.
-fn registries(state_dir: &std::path::Path) -> Result<images::Registries, super::stop::Stop> {
+fn registries(state_dir: &std::path::Path) -> Result<images::Registries, Stop> {
     let path = state_dir.join("registries.json");
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -77,8 +77,8 @@ fn registries(state_dir: &std::path::Path) -> Result<images::Registries, super::
     };
     // The reason that serde gives names the place and the field, and no value.
     serde_json::from_str(&text).map_err(|error| {
-        super::stop::Stop::failed(
-            wire::Problem::new("registries-malformed", format!("{} is malformed", path.display()))
+        Stop::failed(
+            Problem::new("registries-malformed", format!("{} is malformed", path.display()))
                 .detail(error.to_string())
                 .hint("`gable explain registries-malformed` shows an example"),
         )
