@@ -6,6 +6,7 @@
 
 pub mod background;
 pub mod config;
+pub mod crash;
 pub mod environments;
 pub mod error;
 pub mod events;

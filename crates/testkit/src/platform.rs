@@ -222,12 +222,28 @@ impl Platform {
     /// # Errors
     /// When it cannot be started.
     pub fn start_server(&self) -> Result<()> {
+        self.start_server_with(&[])
+    }
+
+    /// Starts a control plane that ends itself, as `kill -9` would, when it comes to a point:
+    /// `created` (a deploy was written down, and nothing else knows of it) or `switched` (the edge
+    /// has taken the new route, and the deploy is not live yet). Only builds with debug assertions
+    /// have these points; the variable is `GABLE_CRASH_AT`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_server_that_crashes_at(&self, point: &str) -> Result<()> {
+        self.start_server_with(&[("GABLE_CRASH_AT", point)])
+    }
+
+    fn start_server_with(&self, env: &[(&str, &str)]) -> Result<()> {
         let log = std::fs::File::options()
             .append(true)
             .create(true)
             .open(self.state_dir().join("server.log"))?;
         let mut command = self.command(&["server", "--detached"]);
         // It is not this value's to end: `down` does that.
+        command.envs(env.iter().copied());
         command.kill_on_drop(false).stdout(Stdio::null()).stderr(log).spawn()?;
         Ok(())
     }

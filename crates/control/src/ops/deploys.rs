@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use model::{Deploy, DeployEvent, DeployId, DeployTrigger, Problem, Release, Revision, ServiceId};
 use store::services::ServiceRow;
 
+use crate::crash;
 use crate::error::Error;
 use crate::events;
 use crate::platform::Platform;
@@ -37,6 +38,7 @@ pub fn create(
         now: Timestamp::now(),
     };
     let deploy = store::deploys::insert(&platform.store, &new)?;
+    crash::point(crash::CREATED);
     platform.wake();
     Ok(deploy)
 }

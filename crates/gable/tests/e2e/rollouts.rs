@@ -19,7 +19,7 @@ const END_TIME_MAX: Duration = Duration::from_secs(12);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A server that answers with `v0`; each phase of its deploy takes so many seconds.
-fn repository(seconds_per_phase: u32) -> Repository {
+pub(crate) fn repository(seconds_per_phase: u32) -> Repository {
     let repository = Repository::new().unwrap();
     let blueprint = format!(
         "services:\n  - type: web\n    name: app\n    runtime: node\n    plan: starter\n    \
@@ -40,7 +40,7 @@ fn repository(seconds_per_phase: u32) -> Repository {
 }
 
 /// The next release: `v1` after `v0`.
-fn next_version(repository: &Repository, number: usize) {
+pub(crate) fn next_version(repository: &Repository, number: usize) {
     let (from, to) = (format!("'v{}'", number - 1), format!("'v{number}'"));
     repository.replace("server.js", &from, &to).unwrap();
     repository.commit(&to).unwrap();
@@ -136,7 +136,7 @@ async fn kill_in(platform: &Platform, repository: &Repository, phase: &str, load
 }
 
 /// The newest deploy, as soon as the server answers.
-async fn deploy(platform: &Platform) -> Value {
+pub(crate) async fn deploy(platform: &Platform) -> Value {
     let until = Instant::now() + PHASE_TIME_MAX;
     loop {
         match platform.service("app").await {
@@ -148,14 +148,14 @@ async fn deploy(platform: &Platform) -> Value {
 }
 
 /// Whether the old release has been drained, has stopped, and the deploy's proof is there.
-async fn is_settled(platform: &Platform) -> bool {
+pub(crate) async fn is_settled(platform: &Platform) -> bool {
     let service = platform.service("app").await.unwrap();
     service["instances"].as_array().is_some_and(|all| all.len() == 1)
         && service["deploy"]["proof"].is_object()
 }
 
 /// Waits until a newer deploy is in this phase, and returns it.
-async fn wait_for_phase(platform: &Platform, before: &Value, phase: &str) -> Value {
+pub(crate) async fn wait_for_phase(platform: &Platform, before: &Value, phase: &str) -> Value {
     let until = Instant::now() + PHASE_TIME_MAX;
     while Instant::now() < until {
         let now = deploy(platform).await;

@@ -11,6 +11,7 @@ use model::{
 use reconcile::deploy::{Action, RouteState};
 use reconcile::diagnosis::Phase;
 
+use crate::crash;
 use crate::environments;
 use crate::error::Error;
 use crate::events;
@@ -256,6 +257,7 @@ async fn switch(
         routes::store_route(platform, &seen.row.id, route)?;
     }
     let applied = platform.publisher.publish(platform).await?;
+    crash::point(crash::SWITCHED);
     let old: Vec<InstanceId> = seen
         .observed
         .instances
