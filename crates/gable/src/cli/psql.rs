@@ -13,7 +13,8 @@ pub(crate) async fn run(context: &Context, args: &PsqlArgs) -> Outcome {
     let client = context.server().await?.client;
     let status = client.status(&StatusQuery::default()).await?;
     let here = context.here();
-    let found = match &args.database {
+    let (database, arguments) = args.parts();
+    let found = match database {
         Some(name) => selector::find(&status, Kind::Database, name, here.as_deref())?,
         None => selector::only(&status, Kind::Database, here.as_deref())?,
     };
@@ -29,7 +30,7 @@ pub(crate) async fn run(context: &Context, args: &PsqlArgs) -> Outcome {
     let query = InstanceQuery { service: None, database: Some(query.database) };
     let instance = client.instance(&query).await?.instance_id;
     let mut command = connection.argv;
-    command.extend(args.arguments.iter().cloned());
+    command.extend(arguments);
     let inside = Inside { context, instance, env: connection.env };
     inside.exec(command, true).await.map_err(|stop| stop.exit(COULD_NOT_RUN))
 }

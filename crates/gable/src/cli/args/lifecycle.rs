@@ -222,16 +222,63 @@ pub(crate) struct EnvChangeArgs {
 #[command(after_help = "\
 Examples:
   gable psql shop-db
-  gable psql shop-db -- -c 'select count(*) from orders'
+  gable psql shop-db -c 'select count(*) from orders'
   gable psql shop-db --url            print the internal URL
   gable psql cache                    a Key Value instance opens its own client")]
 pub(crate) struct PsqlArgs {
     /// NAME, ENVIRONMENT/NAME or PROJECT/ENVIRONMENT/NAME [default: the only database]
+    #[arg(allow_hyphen_values = true)]
     pub(crate) database: Option<String>,
     /// Print the URL that services use, and connect to nothing
     #[arg(long)]
     pub(crate) url: bool,
     /// Arguments for the client
-    #[arg(last = true, value_name = "ARGUMENT")]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
     pub(crate) arguments: Vec<String>,
+}
+
+impl PsqlArgs {
+    /// The database, and everything that is for its client: no name begins with a hyphen.
+    pub(crate) fn parts(&self) -> (Option<&str>, Vec<String>) {
+        match self.database.as_deref() {
+            Some(option) if option.starts_with('-') => {
+                (None, [&[option.to_owned()], self.arguments.as_slice()].concat())
+            }
+            database => (database, self.arguments.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::PsqlArgs;
+
+    #[derive(Parser)]
+    struct Psql {
+        #[command(flatten)]
+        args: PsqlArgs,
+    }
+
+    #[test]
+    fn what_follows_the_database_is_for_its_client() {
+        let check = |words: &[&str], database: Option<&str>, arguments: &[&str], url: bool| {
+            let words = ["psql"].iter().chain(words);
+            let args = Psql::try_parse_from(words.clone()).expect("it is understood").args;
+            let (found, rest) = args.parts();
+            let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+            assert_eq!((found, rest.as_slice(), args.url), (database, arguments, url), "{words:?}");
+        };
+        check(&[], None, &[], false);
+        check(&["db"], Some("db"), &[], false);
+        check(&["db", "--url"], Some("db"), &[], true);
+        check(&["--url"], None, &[], true);
+        check(&["db", "-c", "select 1"], Some("db"), &["-c", "select 1"], false);
+        check(&["db", "-At", "-c", "--x"], Some("db"), &["-At", "-c", "--x"], false);
+        check(&["db", "-c", "x", "--url"], Some("db"), &["-c", "x", "--url"], false);
+        check(&["db", "--", "-c", "select 1"], Some("db"), &["-c", "select 1"], false);
+        check(&["-c", "select 1"], None, &["-c", "select 1"], false);
+        check(&["--", "-c", "select 1"], None, &["-c", "select 1"], false);
+    }
 }
