@@ -19,6 +19,8 @@ pub(crate) struct Board {
 pub(crate) struct Row {
     environment: String,
     name: String,
+    /// A service and a database may have one name.
+    noun: Noun,
     /// The newest deploy that was seen; ids sort by age.
     deploy: String,
     phase: Phase,
@@ -100,7 +102,7 @@ impl Board {
             (Noun::Service, Some(status), _) => Phase::Service(status),
             (Noun::Database | Noun::KeyValue, _, Some(state)) => Phase::Database(state),
             (Noun::Service, None, _) => {
-                if let Some(row) = self.find(&event.environment, &event.service) {
+                if let Some(row) = self.find(&event.environment, &event.service, event.noun) {
                     row.detail.clone_from(&event.message);
                 }
                 return None;
@@ -108,20 +110,25 @@ impl Board {
             _ => return None,
         };
         let deploy = event.deploy.as_deref().unwrap_or_default();
-        self.move_to(&event.environment, &event.service, deploy, phase, event.at)
+        let place =
+            Place { environment: &event.environment, name: &event.service, noun: event.noun };
+        self.move_to(&place, deploy, phase, event.at)
     }
 
     /// Makes sure that there is a row, before anything happens to it.
     pub(crate) fn expect(&mut self, deploy: &DeployRef, at: Timestamp) {
         let phase = Phase::Service(DeployStatus::Created);
-        self.move_to(&deploy.environment, &deploy.service, &deploy.id, phase, at);
+        let place =
+            Place { environment: &deploy.environment, name: &deploy.service, noun: Noun::Service };
+        self.move_to(&place, &deploy.id, phase, at);
     }
 
     /// Takes what only a status says: what deploys wait for.
     pub(crate) fn take_status(&mut self, status: &Status) {
         for environment in status.projects.iter().flat_map(|project| &project.environments) {
             for service in &environment.services {
-                let Some(row) = self.find(&environment.name, &service.name) else { continue };
+                let row = self.find(&environment.name, &service.name, Noun::Service);
+                let Some(row) = row else { continue };
                 let waiting = service.deploy.as_ref().and_then(|deploy| deploy.waiting.clone());
                 if !row.phase.is_over() {
                     let detail = waiting.unwrap_or_default();
@@ -157,29 +164,42 @@ impl Board {
     fn text(&self, index: usize, shape: Shape) -> String {
         let row = &self.rows[index];
         let is_many = self.rows.iter().any(|other| other.environment != row.environment);
-        let names = self.rows.iter().map(|row| row.label(is_many));
+        let names = self.rows.iter().map(|row| self.label(row, is_many));
         let name_columns = names.map(|name| width(&name)).max().unwrap_or(0).min(NAME_COLUMNS_MAX);
-        row.line(is_many, name_columns, shape)
+        row.line(&self.label(row, is_many), name_columns, shape)
     }
 
-    fn find(&mut self, environment: &str, name: &str) -> Option<&mut Row> {
-        self.rows.iter_mut().find(|row| row.environment == environment && row.name == name)
+    /// The name, with the environment and the kind where they are needed to tell rows apart.
+    fn label(&self, row: &Row, is_many: bool) -> String {
+        let name =
+            if is_many { format!("{}/{}", row.environment, row.name) } else { row.name.clone() };
+        let is_shared = self.rows.iter().any(|other| {
+            other.environment == row.environment && other.name == row.name && other.noun != row.noun
+        });
+        match row.noun {
+            Noun::Database if is_shared => format!("{name} (database)"),
+            Noun::KeyValue if is_shared => format!("{name} (Key Value)"),
+            _ => name,
+        }
+    }
+
+    fn find(&mut self, environment: &str, name: &str, noun: Noun) -> Option<&mut Row> {
+        let place = Place { environment, name, noun };
+        self.rows.iter_mut().find(|row| place.is_of(row))
     }
 
     fn move_to(
         &mut self,
-        environment: &str,
-        name: &str,
+        place: &Place<'_>,
         deploy: &str,
         phase: Phase,
         at: Timestamp,
     ) -> Option<usize> {
-        let position =
-            self.rows.iter().position(|row| row.environment == environment && row.name == name);
-        let Some(index) = position else {
+        let Some(index) = self.rows.iter().position(|row| place.is_of(row)) else {
             self.rows.push(Row {
-                environment: environment.to_owned(),
-                name: name.to_owned(),
+                environment: place.environment.to_owned(),
+                name: place.name.to_owned(),
+                noun: place.noun,
                 deploy: deploy.to_owned(),
                 phase,
                 detail: String::new(),
@@ -204,18 +224,27 @@ impl Board {
     }
 }
 
-impl Row {
-    fn label(&self, is_many: bool) -> String {
-        if is_many { format!("{}/{}", self.environment, self.name) } else { self.name.clone() }
-    }
+/// What a row is about.
+struct Place<'a> {
+    environment: &'a str,
+    name: &'a str,
+    noun: Noun,
+}
 
+impl Place<'_> {
+    fn is_of(&self, row: &Row) -> bool {
+        row.environment == self.environment && row.name == self.name && row.noun == self.noun
+    }
+}
+
+impl Row {
     /// How long it took, or has taken until now.
     pub(crate) fn elapsed(&self, now: Timestamp) -> Duration {
         let end = self.ended_at.unwrap_or(now);
         Duration::try_from(end.duration_since(self.began_at)).unwrap_or_default()
     }
 
-    fn line(&self, is_many: bool, names: usize, shape: Shape) -> String {
+    fn line(&self, label: &str, names: usize, shape: Shape) -> String {
         let Shape { now, columns, is_drawn, paint } = shape;
         let busy = if is_drawn { spinner(self.elapsed(now)) } else { "•" };
         let mark = match (self.phase.is_failure(), self.phase.is_over()) {
@@ -223,7 +252,7 @@ impl Row {
             (false, true) => paint.good("✓"),
             (false, false) => paint.busy(busy),
         };
-        let name = clip(&self.label(is_many), names);
+        let name = clip(label, names);
         let word = self.phase.word();
         let coloured = match (self.phase.is_failure(), self.phase.is_over()) {
             (true, _) => paint.bad(word),
@@ -287,6 +316,22 @@ mod tests {
         board.expect(&deploy, "2026-11-21T10:00:00Z".parse().unwrap());
         board.take_status(&status);
         insta::assert_snapshot!(lines(&board, "2026-11-21T10:00:01.25Z"), @r"⠹ worker  waiting       1.2s  the database shop-db is being created, w…");
+    }
+
+    #[test]
+    fn a_service_and_a_database_of_one_name_have_a_line_each() {
+        let mut board = Board::default();
+        let mut events = fixtures::events();
+        for event in &mut events {
+            event.service = "shop".to_owned();
+        }
+        let of = |noun: Noun| events.iter().find(|event| event.noun == noun).unwrap();
+        assert_eq!(board.apply(of(Noun::Database)), Some(0));
+        assert_eq!(board.apply(of(Noun::Service)), Some(1));
+        insta::assert_snapshot!(lines(&board, "2026-11-21T10:00:01Z"), @r"
+        ⠋ shop (database)  creating      1.0s
+        ⠋ shop             building      1.0s
+        ");
     }
 
     #[test]
