@@ -4,6 +4,7 @@ mod plan;
 mod status;
 mod table;
 mod units;
+mod unset;
 mod variables;
 
 pub(crate) use plan::plan;

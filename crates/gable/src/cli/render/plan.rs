@@ -3,6 +3,7 @@
 use wire::{Action, Change, Finding, Missing, PlanReply, Severity, Source};
 
 use super::table::Table;
+use super::unset::unset;
 use super::{count, indent};
 use crate::cli::paint::Paint;
 
@@ -140,9 +141,8 @@ fn action(action: Action, paint: Paint) -> String {
 
 fn missing(missing: &[Missing], paint: Paint) -> String {
     let mut table = Table::default();
-    for value in missing {
-        let key = format!("{}.{}", value.service, value.key);
-        table.row([paint.careful("unset"), key, paint.dim(&value.why)]);
+    for one in unset(missing) {
+        table.row([paint.careful("unset"), one.what, paint.dim(&one.why)]);
     }
     let mut text = table.render(2);
     if let Some(first) = missing.first() {

@@ -7,6 +7,7 @@ use wire::{
 };
 
 use super::table::{Table, clip};
+use super::unset::unset;
 use super::{bytes, indent, since};
 use crate::cli::paint::Paint;
 use crate::cli::stop::render_problem;
@@ -45,8 +46,10 @@ fn one_project(project: &ProjectStatus, now: Timestamp, paint: Paint) -> String 
     if !project.missing.is_empty() {
         text.push('\n');
     }
-    for value in &project.missing {
-        let line = format!("{}.{} is unset: {}", value.service, value.key, value.why);
+    for one in unset(&project.missing) {
+        let verb = if one.is_many { "are" } else { "is" };
+        let why = if one.why.is_empty() { one.why } else { format!(": {}", one.why) };
+        let line = format!("{} {verb} unset{why}", one.what);
         text.push_str(&format!("  {} {line}\n", paint.careful("note:")));
     }
     text

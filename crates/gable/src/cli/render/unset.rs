@@ -1,0 +1,101 @@
+//! Variables without a value, one line for each service.
+
+use wire::Missing;
+
+/// What one service lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unset {
+    /// `api.KEY`, or `api` and a list of keys.
+    pub(crate) what: String,
+    /// Why, where it is the same for all.
+    pub(crate) why: String,
+    /// Whether it is more than one.
+    pub(crate) is_many: bool,
+}
+
+/// One entry for each service, in the order of the list.
+pub(crate) fn unset(missing: &[Missing]) -> Vec<Unset> {
+    let mut environments: Vec<&str> =
+        missing.iter().map(|value| value.environment.as_str()).collect();
+    environments.sort_unstable();
+    environments.dedup();
+    let mut services: Vec<(&str, &str)> = Vec::new();
+    for value in missing {
+        let service = (value.environment.as_str(), value.service.as_str());
+        if !services.contains(&service) {
+            services.push(service);
+        }
+    }
+    services
+        .into_iter()
+        .map(|(environment, service)| {
+            let name = match environments.len() {
+                0 | 1 => service.to_owned(),
+                _ => format!("{environment}/{service}"),
+            };
+            let own = missing
+                .iter()
+                .filter(|value| value.environment == environment && value.service == service);
+            of_service(&name, &own.collect::<Vec<_>>())
+        })
+        .collect()
+}
+
+fn of_service(name: &str, missing: &[&Missing]) -> Unset {
+    let why = missing.first().map(|first| first.why.clone()).unwrap_or_default();
+    let is_same = missing.iter().all(|value| value.why == why);
+    match missing {
+        [one] => Unset { what: format!("{name}.{}", one.key), why, is_many: false },
+        many => {
+            let keys = many.iter().map(|value| match is_same {
+                true => value.key.clone(),
+                false => format!("{} ({})", value.key, value.why),
+            });
+            let what = format!("{name}: {}", keys.collect::<Vec<_>>().join(", "));
+            Unset { what, why: if is_same { why } else { String::new() }, is_many: true }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(missing: &[(&str, &str, &str, &str)], expected: &[(&str, &str)]) {
+        let missing: Vec<Missing> = missing
+            .iter()
+            .map(|(environment, service, key, why)| Missing {
+                environment: (*environment).to_owned(),
+                service: (*service).to_owned(),
+                key: (*key).to_owned(),
+                why: (*why).to_owned(),
+                hint: None,
+            })
+            .collect();
+        let found = unset(&missing);
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|one| (one.what.as_str(), one.why.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn each_service_has_one_line_with_its_keys() {
+        check(
+            &[
+                ("p", "api", "A", "nobody gave it"),
+                ("p", "web", "A", "nobody gave it"),
+                ("p", "api", "B", "nobody gave it"),
+            ],
+            &[("api: A, B", "nobody gave it"), ("web.A", "nobody gave it")],
+        );
+        check(
+            &[("p", "api", "A", "one"), ("p", "api", "B", "other")],
+            &[("api: A (one), B (other)", "")],
+        );
+        check(
+            &[("p", "api", "A", "x"), ("q", "api", "A", "x")],
+            &[("p/api.A", "x"), ("q/api.A", "x")],
+        );
+        check(&[], &[]);
+    }
+}
