@@ -170,6 +170,10 @@ pub enum Action {
     Create,
     /// Its settings change while it runs.
     Change,
+    /// It does not run, and is started.
+    Start,
+    /// Its last deploy failed: the same is tried again.
+    Retry,
     /// The same bytes are started again.
     Restart,
     /// It is built and deployed again.

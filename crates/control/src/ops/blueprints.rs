@@ -114,6 +114,8 @@ pub struct Change {
 pub enum ChangeAction {
     Create,
     Change,
+    Start,
+    Retry,
     Restart,
     Rebuild,
     Keep,

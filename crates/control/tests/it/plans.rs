@@ -1,8 +1,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use control::ops::blueprints::{self, Redeploy, Request};
+use control::ops::blueprints::{self, ChangeAction, Redeploy, Request};
 use control::ops::findings::Severity;
+use model::DeployEvent;
 
 use crate::{Shop, code};
 
@@ -206,4 +207,42 @@ async fn a_commit_is_deployed_with_its_own_blueprint_and_touches_nothing_else() 
     assert_eq!(refused(&y, "v1").await, "service-not-in-commit");
     assert_eq!(refused(&w, "v9").await, "revision-not-found");
     assert_eq!((count(&w), count(&x), count(&y)), (3, 1, 1));
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_run_is_started_or_tried_again_and_never_restarted() {
+    let shop = Shop::open();
+    let (platform, path) = (&shop.platform, shop.directory.path().join("repository"));
+    repository(&path, &format!("services:\n{}", worker("w", "node w.js")));
+    assert_eq!(code(blueprints::apply(platform, &request(&path)).await), NO_EDGE);
+    let rows = store::services::list_all(&platform.store).unwrap();
+    let row = rows.into_iter().find(|row| row.name() == "w").unwrap();
+    let happen = |event| {
+        let deploy = store::deploys::latest(&platform.store, &row.id).unwrap().unwrap();
+        let now = jiff::Timestamp::now();
+        let change = store::deploys::Change { event, failure: None, now };
+        store::deploys::transition(&platform.store, &deploy.id, &change).unwrap();
+    };
+    let planned = async || {
+        let draft = blueprints::plan(platform, &request(&path)).await.unwrap();
+        draft.changes.into_iter().find(|change| change.name == "w").unwrap().action
+    };
+    happen(DeployEvent::UpdateStarted);
+    happen(DeployEvent::UpdateFailed);
+    assert_eq!(planned().await, ChangeAction::Retry, "the same again");
+    // The file is part of the source, so that the artifact is another one: told by its filter.
+    let filtered = |command: &str| {
+        let text =
+            format!("services:\n{}    buildFilter:\n      paths: [w.js]\n", worker("w", command));
+        std::fs::write(path.join("render.yaml"), text).unwrap();
+    };
+    filtered("node w.js");
+    assert_eq!(code(blueprints::apply(platform, &request(&path)).await), NO_EDGE);
+    filtered("node other.js");
+    assert_eq!(planned().await, ChangeAction::Start, "it never ran");
+    happen(DeployEvent::UpdateStarted);
+    happen(DeployEvent::WentLive);
+    assert_eq!(planned().await, ChangeAction::Restart);
+    store::environments::set_stopped(&platform.store, &row.environment_id, true).unwrap();
+    assert_eq!(planned().await, ChangeAction::Start);
 }

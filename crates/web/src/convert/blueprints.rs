@@ -55,6 +55,8 @@ fn change(change: &Change) -> wire::Change {
         action: match change.action {
             ChangeAction::Create => wire::Action::Create,
             ChangeAction::Change => wire::Action::Change,
+            ChangeAction::Start => wire::Action::Start,
+            ChangeAction::Retry => wire::Action::Retry,
             ChangeAction::Restart => wire::Action::Restart,
             ChangeAction::Rebuild => wire::Action::Rebuild,
             ChangeAction::Keep => wire::Action::Keep,

@@ -103,7 +103,7 @@ async fn compare_service(
     change.action = match decision {
         Decision::Create => ChangeAction::Create,
         Decision::Rebuild => ChangeAction::Rebuild,
-        Decision::Restart | Decision::Retry => ChangeAction::Restart,
+        Decision::Restart | Decision::Retry => not_rebuilt(platform, service, decision)?,
         Decision::Keep => ChangeAction::Keep,
     };
     change.details = reasons;
@@ -248,6 +248,26 @@ fn build_command(service: &Service) -> String {
     }
 }
 
+/// The word for a change without a build: what does not run is not started *again*.
+fn not_rebuilt(
+    platform: &Platform,
+    service: &super::facts::ServicePicture,
+    decision: Decision,
+) -> Result<ChangeAction, Error> {
+    let is_live = store::deploys::live(&platform.store, &service.row.id)?.is_some();
+    Ok(match decision {
+        _ if is_stopped(platform, service)? => ChangeAction::Start,
+        Decision::Retry => ChangeAction::Retry,
+        _ if is_live => ChangeAction::Restart,
+        _ => ChangeAction::Start,
+    })
+}
+
+/// Whether a person had stopped it before this request.
+fn is_stopped(platform: &Platform, service: &super::facts::ServicePicture) -> Result<bool, Error> {
+    Ok(service.was_stopped || environments::is_stopped(platform, &service.row.environment_id)?)
+}
+
 fn decision(
     platform: &Platform,
     service: &super::facts::ServicePicture,
@@ -269,9 +289,7 @@ fn decision(
         service: &release.service,
         artifact_id: release.artifact_id.as_ref(),
         env: &current_env,
-        standing: if environments::is_stopped(platform, &resolved.row.environment_id)?
-            || service.was_stopped
-        {
+        standing: if is_stopped(platform, service)? {
             Standing::Stopped
         } else if latest.status.is_failed() {
             Standing::Failed

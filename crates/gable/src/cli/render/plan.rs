@@ -129,6 +129,8 @@ fn action(action: Action, paint: Paint) -> String {
     match action {
         Action::Create => paint.good("create"),
         Action::Change => paint.careful("change"),
+        Action::Start => paint.good("start"),
+        Action::Retry => paint.careful("retry"),
         Action::Restart => paint.careful("restart"),
         Action::Rebuild => paint.careful("rebuild"),
         Action::Keep => paint.dim("keep"),
