@@ -26,6 +26,7 @@ fn main() {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(|role| role.to_str()) {
         Some("shim") => exit(engine::shim_main(arguments)),
+        Some("builder") => exit(build::docker::builder_main(arguments)),
         Some("build") => exit(build_once(arguments)),
         _ => exit(2),
     }

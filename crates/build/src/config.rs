@@ -6,6 +6,8 @@ use std::time::Duration;
 use images::{Images, Registries};
 use model::{BuildId, InstanceId, ServiceId};
 
+use crate::docker;
+
 /// Where builds lie and how far they may go. Every directory is an absolute path on one file
 /// system: an artifact comes to be by one rename.
 #[derive(Clone)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub images: Option<Images>,
     /// Mirrors and credentials of registries.
     pub registries: Registries,
+    /// Where images are built, and with what.
+    pub docker: docker::Settings,
 }
 
 impl Config {
@@ -53,6 +57,7 @@ impl Config {
             builder_uid,
             images: None,
             registries: Registries::default(),
+            docker: docker::Settings::in_state_dir(state_dir),
         }
     }
 

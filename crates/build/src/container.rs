@@ -12,6 +12,7 @@ use model::{Artifact, FileSource, Problem, Runtime, Service, VolumeSource};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::docker::{self, Built};
 use crate::error::Error;
 use crate::inputs::FORMAT_VERSION;
 use crate::run::{BuildRequest, Failure, Progress, blocking};
@@ -23,8 +24,8 @@ use crate::tree;
 const PINNED: &str = "image.json";
 /// Files of the project, at their paths in it.
 const FILES: &str = "files";
-/// The OCI layout of an image that was built here.
-pub(crate) const LAYOUT: &str = "image";
+/// An image that was built here: an OCI layout, or the archive that a Docker engine made.
+pub(crate) const IMAGE: &str = "image";
 
 /// The image of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +103,15 @@ pub async fn container(
                     .await
                     .map_err(refused)?
             }
-            None => images.import_layout(&path.join(LAYOUT), &|_| {}).await.map_err(refused)?,
+            None => {
+                let made = path.join(IMAGE);
+                let imported = if made.is_dir() {
+                    images.import_layout(&made, &|_| {}).await
+                } else {
+                    images.import_archive(&made, &|_| {}).await
+                };
+                imported.map_err(refused)?
+            }
         },
     };
     Ok(Container { image, files: path.join(FILES) })
@@ -149,40 +158,42 @@ pub(crate) async fn pull(
     progress(Progress::Packing);
     let pinned =
         Pinned { reference: Some(reference.to_string()), digest: image.digest.to_string() };
-    take_files(sources, request, &work).await?;
-    Ok(finish(config, request, pinned).await?)
+    Ok(finish(config, sources, request, (&work, pinned)).await?)
 }
 
-/// Makes the artifact of an image that was just built: its layout is in the work directory.
+/// Makes the artifact of an image that was just built and lies in `made`.
 pub(crate) async fn adopt(
     config: &Config,
     sources: &Sources,
     request: &BuildRequest,
+    built: &Built,
+    made: &Path,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Artifact, Failure> {
-    let work = config.work_of(&request.build_id);
     let said = |now| progress(Progress::Image(now));
-    let image = images(config)?
-        .import_layout(&work.join(LAYOUT), &said)
-        .await
-        .map_err(|error| Failure::from(refused(error)))?;
+    let image = match &built.image {
+        docker::Image::Layout(path) => images(config)?.import_layout(path, &said).await,
+        docker::Image::Archive(path) => images(config)?.import_archive(path, &said).await,
+    };
+    let image = image.map_err(|error| Failure::from(refused(error)))?;
     progress(Progress::Packing);
-    take_files(sources, request, &work).await?;
     let pinned = Pinned { reference: None, digest: image.digest.to_string() };
-    Ok(finish(config, request, pinned).await?)
+    Ok(finish(config, sources, request, (made, pinned)).await?)
 }
 
+/// Adds the project's files to a directory and makes it the artifact.
 async fn finish(
     config: &Config,
+    sources: &Sources,
     request: &BuildRequest,
-    pinned: Pinned,
+    (made, pinned): (&Path, Pinned),
 ) -> Result<Artifact, Error> {
-    let (config, request) = (config.clone(), request.clone());
-    let artifact = blocking(move || {
-        let work = config.work_of(&request.build_id);
+    take_files(sources, request, made).await?;
+    let (config, request, made) = (config.clone(), request.clone(), made.to_owned());
+    blocking(move || {
         let text = serde_json::to_vec_pretty(&pinned).expect("two texts are JSON");
-        store::write_synced(&work.join(PINNED), &text)?;
-        let totals = tree::totals(&work)?;
+        store::write_synced(&made.join(PINNED), &text)?;
+        let totals = tree::totals(&made)?;
         let manifest = Manifest {
             format: FORMAT_VERSION,
             id: request.artifact_id,
@@ -191,12 +202,12 @@ async fn finish(
             files: totals.files,
             toolchain: Toolchain::default(),
         };
-        store::publish(&config, &work, &manifest)
+        let artifact = store::publish(&config, &made, &manifest)?;
+        // An image is looked at as soon as it is there: waiting for the disk here is no loss.
+        store::sync(Path::new(&artifact.path))?;
+        Ok(artifact)
     })
-    .await?;
-    let path = Path::new(&artifact.path).to_owned();
-    blocking(move || store::sync(&path)).await?;
-    Ok(artifact)
+    .await
 }
 
 /// Keeps what the container sees of the project, and nothing else of it.

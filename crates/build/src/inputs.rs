@@ -1,7 +1,7 @@
 //! Everything that goes into a build, and the address that follows from it.
 
 use hmac::{Hmac, Mac};
-use model::{ArtifactId, Runtime};
+use model::{ArtifactId, Docker, Runtime};
 use serde::Serialize;
 use sha2::Sha256;
 
@@ -35,6 +35,9 @@ pub struct Inputs {
     pub image: String,
     /// The service's user: its artifact belongs to it on the disk.
     pub owner_uid: u32,
+    /// How an image is built; `None` for everything that is none. See [`crate::docker::inputs`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker: Option<Docker>,
 }
 
 /// The address of what these inputs make.
@@ -72,6 +75,7 @@ mod tests {
             toolchain: vec![("node".to_owned(), "20.1.0".to_owned())],
             image: String::new(),
             owner_uid: 900_000,
+            docker: None,
         }
     }
 

@@ -5,7 +5,8 @@
 //! repository asks for with what the machine has. [`Inputs`] names everything that goes into a
 //! build; [`artifact_id`] is its address. [`run`] makes the artifact, in an instance of its own,
 //! and can be called again with the same request after the control plane was killed anywhere in
-//! it. [`runtime_layout`] tells how instances use what was made.
+//! it. [`runtime_layout`] tells how instances use what was made. [`docker`] makes images of
+//! Dockerfiles, which are artifacts as well.
 //!
 //! Nothing here changes the status of a deploy, and nothing but the user's own commands is ever
 //! handed to a shell together with text of the user's.
@@ -13,6 +14,7 @@
 pub mod causes;
 pub mod config;
 pub mod container;
+pub mod docker;
 pub mod error;
 pub mod inputs;
 pub mod layout;

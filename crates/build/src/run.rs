@@ -5,6 +5,7 @@
 //! is packed or is a failure; otherwise the build starts over from a fresh checkout. So the same
 //! request may be given again after the control plane was killed at any line of this file.
 
+mod docker;
 mod prepare;
 
 pub(crate) use prepare::keep_package_managers;
@@ -21,6 +22,7 @@ use model::{
 use crate::causes;
 use crate::config::Config;
 use crate::container;
+use crate::docker::Login;
 use crate::error::Error;
 use crate::inputs::FORMAT_VERSION;
 use crate::layout::{self, Phase};
@@ -60,8 +62,10 @@ pub struct BuildRequest {
     pub env: Vec<(String, String)>,
     /// The tools, as [`crate::toolchain::resolve`] found them.
     pub toolchain: Toolchain,
-    /// Who owns the artifact afterwards: the service's user.
+    /// Who owns the artifact afterwards: the service's user. Images are the server's own.
     pub owner_uid: u32,
+    /// For private base images of a Dockerfile.
+    pub logins: Vec<Login>,
 }
 
 /// How far a build is, for people.
@@ -117,7 +121,7 @@ fn has_begun(state: &InstanceState) -> bool {
 }
 
 impl Failure {
-    fn without_log(problem: Problem) -> Self {
+    pub(crate) fn without_log(problem: Problem) -> Self {
         Self { problem, log_tail: Vec::new(), first_cause: None }
     }
 }
@@ -163,6 +167,9 @@ pub async fn run(
         let result = container::pull(config, sources, request, progress).await;
         tidy(config, driver, request).await;
         return result;
+    }
+    if request.service.runtime == Runtime::Docker {
+        return docker::run(config, sources, request, progress).await;
     }
     for note in &request.toolchain.notes {
         progress(Progress::Note(note.clone()));
@@ -218,7 +225,11 @@ async fn forget(
 ) -> Result<(), Failure> {
     end(driver, &request.instance_id).await?;
     let work = config.work_of(&request.build_id);
-    let Some(doomed) = blocking(move || tree::doom(&work)).await? else { return Ok(()) };
+    let doomed = blocking(move || {
+        crate::docker::end_stale(&work)?;
+        tree::doom(&work)
+    });
+    let Some(doomed) = doomed.await? else { return Ok(()) };
     // Tens of thousands of files take their time, and nobody has to wait for them. What is left
     // when this process ends is removed when it begins the next time.
     tokio::task::spawn_blocking(move || {

@@ -275,7 +275,7 @@ fn inside(path: &str) -> Option<String> {
 }
 
 /// A project's name as part of a file name; two names never become one.
-fn file_name(project: &str) -> String {
+pub(crate) fn file_name(project: &str) -> String {
     use sha2::{Digest, Sha256};
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
     if !project.is_empty() && project.len() <= 64 && project.chars().all(is_plain) {

@@ -90,7 +90,9 @@ pub fn collect_garbage(config: &Config, keep: &[ArtifactId]) -> Result<Vec<Artif
 pub fn remove_dead_work(config: &Config, alive: &[BuildId]) -> Result<(), Error> {
     for name in names_in(&config.work_dir)? {
         if !alive.iter().any(|id| id.as_str() == name) {
-            tree::remove(&config.work_dir.join(name))?;
+            let work = config.work_dir.join(name);
+            crate::docker::end_stale(&work)?;
+            tree::remove(&work)?;
         }
     }
     Ok(())

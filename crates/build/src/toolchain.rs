@@ -20,7 +20,7 @@ use crate::note::Note;
 use crate::sources::Sources;
 
 use asked::{Asked, Tool};
-pub(crate) use host::find_program;
+pub(crate) use host::{find_program, output};
 pub(crate) use node::package as node_package;
 
 /// What a build uses.

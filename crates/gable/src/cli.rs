@@ -51,6 +51,8 @@ use stop::{Outcome, Stop, USAGE};
 
 /// The hidden command that holds instances.
 const SHIM: &str = "shim";
+/// The hidden command that makes room for a builder of images.
+const BUILDER: &str = "builder";
 
 /// Runs the command that the command line names.
 pub(crate) fn main() -> ExitCode {
@@ -58,6 +60,10 @@ pub(crate) fn main() -> ExitCode {
     // It forks, so it comes before anything that could start a thread.
     if arguments.get(1).is_some_and(|role| role == SHIM) {
         let code = ::engine::shim_main(arguments.into_iter().skip(2));
+        return ExitCode::from(u8::try_from(code).unwrap_or(USAGE));
+    }
+    if arguments.get(1).is_some_and(|role| role == BUILDER) {
+        let code = build::docker::builder_main(arguments.into_iter().skip(2));
         return ExitCode::from(u8::try_from(code).unwrap_or(USAGE));
     }
     let cli = match Cli::try_parse_from(arguments) {
@@ -132,6 +138,7 @@ async fn call(context: &Context, command: Command) -> Outcome {
         Command::Server(_)
         | Command::Edge(_)
         | Command::Shim
+        | Command::Builder
         | Command::Blueprint(_)
         | Command::Completions(_)
         | Command::Explain(_) => Err(Stop::usage("this command has no business with the server")),

@@ -33,6 +33,9 @@ pub struct Credential {
     pub username: String,
     /// The password or token.
     pub password: SecretString,
+    /// The registry that it is for, where a name says nothing of it: base images of Dockerfiles.
+    #[serde(default)]
+    pub registry: Option<String>,
 }
 
 impl Registries {

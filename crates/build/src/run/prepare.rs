@@ -108,7 +108,7 @@ pub(super) fn command(request: &BuildRequest, mode: Mode) -> Vec<String> {
         .to_vec()
 }
 
-fn check_root_dir(request: &BuildRequest, source: &Path) -> Result<(), Error> {
+pub(super) fn check_root_dir(request: &BuildRequest, source: &Path) -> Result<(), Error> {
     let root = request.service.root_dir.as_str();
     let inside = layout::source_dir(root);
     let relative = inside.strip_prefix(layout::SOURCE).unwrap_or(Path::new(""));

@@ -39,7 +39,7 @@ pub(super) async fn can_make_virtual_environments(python: &Path) -> bool {
 }
 
 /// Standard output of a program of the host's that ended well.
-pub(super) async fn output(program: &Path, arguments: &[&str]) -> Option<String> {
+pub(crate) async fn output(program: &Path, arguments: &[&str]) -> Option<String> {
     let child = Command::new(program)
         .args(arguments)
         .env_clear()

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod builds;
+mod docker;
 mod killed;
 mod plain;
 mod platform;

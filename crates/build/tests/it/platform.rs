@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use build::{BuildRequest, Config, Failure, Inputs, Progress, Sources, artifact_id, toolchain};
+use build::{
+    BuildRequest, Config, Failure, Inputs, Progress, Sources, artifact_id, docker, toolchain,
+};
 use engine::{ContainerSpec, Driver, InstanceSpec, Limits, Root, User};
 use model::service::AutoDeploy;
 use model::{
@@ -121,6 +123,10 @@ impl Platform {
         let dir = StateDir { path: path.to_owned(), is_ours: false };
         let mut config = Config::in_state_dir(path, BUILDER_UID);
         config.operator_env = operator_env();
+        config.images =
+            Some(images::Images::open(images::Config::new(path.join("store"))).unwrap());
+        config.docker.launcher = vec![helper().into(), "builder".into()];
+        config.docker.secrets_dir = dir.run_dir().join("logins");
         let shim_command: Vec<OsString> = vec![helper().into(), "shim".into()];
         let mut engine = engine::Config::new(path.join("engine"), dir.run_dir(), shim_command);
         engine.address_pool = dir.address_pool();
@@ -182,7 +188,7 @@ impl Platform {
             env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let question = toolchain::Request { project: PROJECT, commit: &commit, service, env: &env };
         let toolchain = toolchain::resolve(&self.config, &self.sources, &question).await.unwrap();
-        let inputs = Inputs {
+        let mut inputs = Inputs {
             runtime: service.runtime,
             tree: commit.tree.clone(),
             history: String::new(),
@@ -192,7 +198,13 @@ impl Platform {
             toolchain: toolchain.versions.clone(),
             image: String::new(),
             owner_uid: OWNER_UID,
+            docker: None,
         };
+        if service.runtime == Runtime::Docker {
+            let (tree, declaration) = (commit.tree.clone(), (service, env.as_slice()));
+            let found = docker::inputs(&self.sources, PROJECT, &commit, tree, declaration);
+            inputs = found.await.unwrap();
+        }
         BuildRequest {
             build_id: BuildId::from_uuid(Uuid::now_v7()),
             instance_id: InstanceId::from_uuid(Uuid::now_v7()),
@@ -205,6 +217,7 @@ impl Platform {
             env,
             toolchain,
             owner_uid: OWNER_UID,
+            logins: Vec::new(),
         }
     }
 
@@ -352,7 +365,7 @@ pub(crate) fn pip_reaches_its_index() -> bool {
 }
 
 #[expect(clippy::print_stderr, reason = "who runs the tests must see what was not tested")]
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     eprintln!("skipped: {why}");
 }
 

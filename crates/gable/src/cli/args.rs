@@ -139,6 +139,9 @@ pub(crate) enum Command {
     /// Hold instances (the control plane starts it by itself)
     #[command(hide = true)]
     Shim,
+    /// Make room for a builder of images (the control plane starts it by itself)
+    #[command(hide = true)]
+    Builder,
 }
 
 #[derive(Debug, Args)]

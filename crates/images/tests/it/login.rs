@@ -8,7 +8,7 @@ use crate::registry::{PASSWORD, Registry, USER};
 use crate::world::{World, silent};
 
 fn credential(password: &str) -> Credential {
-    Credential { username: USER.to_owned(), password: password.to_owned().into() }
+    Credential { username: USER.to_owned(), password: password.to_owned().into(), registry: None }
 }
 
 #[tokio::test]

@@ -147,6 +147,18 @@ async fn artifact(
         .filter(|variable| !variable.key.starts_with("RENDER_GIT_"))
         .filter_map(|variable| Some((variable.key.clone(), environments::plain_value(variable)?)))
         .collect();
+    if service.runtime == Runtime::Docker {
+        let tree = tree_of(platform, found, resolved).await?;
+        let declaration = (service, env.as_slice());
+        let inputs = build::docker::inputs(
+            &platform.sources,
+            &found.project,
+            &resolved.commit,
+            tree,
+            declaration,
+        );
+        return Ok((address(platform, &inputs.await?), Vec::new()));
+    }
     let request = build::toolchain::Request {
         project: &found.project,
         commit: &resolved.commit,
@@ -168,17 +180,9 @@ async fn artifact(
                 (Vec::new(), vec![format!("{}: {}", service.name, error.problem().message)])
             }
         };
-    let filter = Filter::of(service);
-    let tree = if filter.is_everything() {
-        resolved.commit.tree.clone()
-    } else {
-        // What does not concern the service does not make it another artifact.
-        let concerns = |path: &str| filter.concerns(path);
-        platform.sources.digest(&found.project, &resolved.commit.id, concerns).await?
-    };
     let inputs = build::Inputs {
         runtime: service.runtime,
-        tree,
+        tree: tree_of(platform, found, resolved).await?,
         history: String::new(),
         root_dir: service.root_dir.clone(),
         build_command: build_command(service),
@@ -186,9 +190,23 @@ async fn artifact(
         toolchain: versions,
         image: String::new(),
         owner_uid: resolved.row.uid,
+        docker: None,
     };
-    let artifact_key = store::secrets::derive_key(&platform.store, ARTIFACT_KEY);
-    Ok((build::artifact_id(&inputs, &artifact_key), notes))
+    Ok((address(platform, &inputs), notes))
+}
+
+fn address(platform: &Platform, inputs: &build::Inputs) -> ArtifactId {
+    build::artifact_id(inputs, &store::secrets::derive_key(&platform.store, ARTIFACT_KEY))
+}
+
+/// What of the source concerns a service: the rest does not make it another artifact.
+async fn tree_of(platform: &Platform, found: &Found, resolved: &Resolved) -> Result<String, Error> {
+    let filter = Filter::of(&resolved.row.definition);
+    if filter.is_everything() {
+        return Ok(resolved.commit.tree.clone());
+    }
+    let concerns = |path: &str| filter.concerns(path);
+    Ok(platform.sources.digest(&found.project, &resolved.commit.id, concerns).await?)
 }
 
 fn image_name(service: &Service) -> String {
@@ -218,9 +236,9 @@ async fn image_artifact(
         toolchain: Vec::new(),
         image: image_name(service),
         owner_uid: 0,
+        docker: None,
     };
-    let artifact_key = store::secrets::derive_key(&platform.store, ARTIFACT_KEY);
-    Ok(build::artifact_id(&inputs, &artifact_key))
+    Ok(address(platform, &inputs))
 }
 
 /// What a container sees of the project, as one text; empty when that is nothing.

@@ -10,6 +10,7 @@ use model::{
 };
 use reconcile::deploy::{Action, RouteState};
 use reconcile::diagnosis::Phase;
+use secrecy::ExposeSecret;
 
 use crate::crash;
 use crate::environments;
@@ -119,12 +120,33 @@ fn start_build(platform: &Platform, seen: &Seen, deploy_id: &DeployId) -> Result
         env: instances::env_of(platform, release, build::Phase::Build)?,
         toolchain: build::Toolchain::default(),
         owner_uid: seen.row.uid,
+        logins: logins(platform, &release.service),
     };
     let (platform_of_work, release_id) = (platform.clone(), release.id.clone());
     platform.background.start(build_key(&artifact_id), async move {
         run_build(&platform_of_work, request, &release_id).await;
     });
     Ok(())
+}
+
+/// Logins of registries that base images may come from: those of hosts, and the one that the
+/// service names, for the registry that the operator keeps it for.
+fn logins(platform: &Platform, service: &model::Service) -> Vec<build::docker::Login> {
+    let registries = &platform.build.registries;
+    let named = service.docker.as_ref().and_then(|docker| {
+        let credential = registries.credential(docker.registry_credential.as_deref()?)?;
+        Some((credential.registry.clone()?, credential))
+    });
+    let hosts = registries.credentials_by_host.iter();
+    hosts
+        .map(|(registry, credential)| (registry.clone(), credential))
+        .chain(named)
+        .map(|(registry, credential)| build::docker::Login {
+            registry,
+            username: credential.username.clone(),
+            password: credential.password.expose_secret().to_owned(),
+        })
+        .collect()
 }
 
 async fn run_build(platform: &Platform, mut request: build::BuildRequest, release_id: &ReleaseId) {

@@ -1,0 +1,397 @@
+//! Dockerfiles, without a daemon.
+//!
+//! A build is one call of buildah in a room of its own ([`builder_main`]) and one that puts the
+//! image out, which becomes an OCI layout. Layers and fetched base images stay in a storage of
+//! Gable's own, so that the next build begins where the Dockerfile has changed. One builder at a
+//! time works in the storage: buildah counts its mounts there, and each room has its own.
+//!
+//! Where there is no buildah but the socket of a Docker engine, the `docker` client builds, and the
+//! result is the archive that `docker save` writes.
+//!
+//! A builder is a child of the control plane and never outlives it. What a build that was cut off
+//! has begun is removed before the next one, which repeats it with the layers that are done.
+//!
+//! Limits: steps share the host's network, as buildah's isolation without a runtime of its own has
+//! it; images are built for this machine's architecture.
+
+mod child;
+mod command;
+mod daemon;
+mod dialect;
+mod doctor;
+mod failure;
+mod file;
+mod find;
+mod image;
+mod inputs;
+mod launch;
+mod places;
+mod stored;
+mod words;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::{ArtifactId, Problem, Service};
+use telemetry::LogWriter;
+
+use crate::error::Error;
+use crate::pack;
+use crate::run::{Failure, blocking};
+use crate::tree;
+
+pub use doctor::{Check, doctor};
+pub use file::declared_args;
+pub use find::{Builder, find};
+pub use inputs::{build_args, inputs};
+pub use launch::builder_main;
+pub use stored::prune;
+
+use child::{End, Limits, Start};
+use command::Confinement;
+use dialect::Translated;
+use failure::About;
+use file::Dockerfile;
+use places::Places;
+
+/// Pid file of a builder in a build's work directory.
+const PID_FILE: &str = "builder.pid";
+
+/// Where images are built, and with what.
+#[derive(Clone)]
+pub struct Settings {
+    /// Layers, base images and caches of `RUN --mount=type=cache`; on a disk.
+    pub storage_dir: PathBuf,
+    /// Logins of registries lie here while a build runs; in memory.
+    pub secrets_dir: PathBuf,
+    /// Program and first words that end up in [`builder_main`].
+    pub launcher: Vec<OsString>,
+    /// A `registries.conf` with mirrors and the like; `None` for Docker's own rules.
+    pub registries_conf: Option<PathBuf>,
+}
+
+impl Settings {
+    /// The settings with the usual launcher: this program's `builder` subcommand.
+    #[must_use]
+    pub fn in_state_dir(state_dir: &Path) -> Self {
+        let program = std::env::current_exe().unwrap_or_else(|_| "gable".into());
+        let launcher = vec![program.into(), "builder".into()];
+        let storage_dir = state_dir.join("images/build");
+        // Nobody but root may write to /run, so nobody can have put anything there before.
+        let secrets_dir = if nix::unistd::geteuid().is_root() {
+            PathBuf::from("/run/gable-logins")
+        } else {
+            state_dir.join("logins")
+        };
+        Self { storage_dir, secrets_dir, launcher, registries_conf: None }
+    }
+}
+
+/// A login for a registry of base images.
+#[derive(Clone)]
+pub struct Login {
+    /// Its host, with a port where it is unusual: `ghcr.io`.
+    pub registry: String,
+    /// Who.
+    pub username: String,
+    /// The secret.
+    pub password: String,
+}
+
+/// One build of a Dockerfile.
+pub struct DockerBuild<'a> {
+    /// What builds.
+    pub builder: &'a Builder,
+    /// Where.
+    pub settings: &'a Settings,
+    /// Address of the result, under which layers are kept.
+    pub artifact_id: &'a ArtifactId,
+    /// Whose caches of `RUN --mount=type=cache` are used.
+    pub project: &'a str,
+    /// A checkout that nobody else needs.
+    pub checkout: &'a Path,
+    /// The declaration.
+    pub service: &'a Service,
+    /// The resolved environment of the build; see [`build_args`].
+    pub env: &'a [(String, String)],
+    /// Variables of the machine's operator: proxies, certificates.
+    pub operator_env: &'a [(String, String)],
+    /// For private base images.
+    pub logins: &'a [Login],
+    /// Where the output goes, in the form of every other log.
+    pub log: &'a Path,
+    /// Wall time of the builder.
+    pub time_limit: Duration,
+    /// Bytes of output.
+    pub output_limit_bytes: u64,
+    /// A directory for what is needed meanwhile; a builder that was left behind is found by it.
+    pub work_dir: &'a Path,
+    /// Where the result comes to be; on the file system of `work_dir`.
+    pub result_dir: &'a Path,
+}
+
+/// A finished image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// Its form and place.
+    pub image: Image,
+    /// Digest of its manifest: `sha256:…`; of the archive's file for an archive.
+    pub digest: String,
+    /// Bytes of all its parts.
+    pub size_bytes: u64,
+    /// Files of all its parts.
+    pub files: u64,
+}
+
+/// The form of a finished image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// A directory that is an OCI layout with one manifest.
+    Layout(PathBuf),
+    /// A file as `docker save` writes it.
+    Archive(PathBuf),
+}
+
+/// What is known before the builder starts.
+struct Prepared {
+    places: Places,
+    file: Dockerfile,
+    text: Translated,
+    args: Vec<(String, String)>,
+}
+
+/// Ends the builder that a control plane which was killed may have left in a work directory.
+pub(crate) fn end_stale(work_dir: &Path) -> Result<(), Error> {
+    child::end_stale(&work_dir.join(PID_FILE))
+}
+
+/// Builds. Dropping the future ends the builder; the same build may be given again at any time.
+///
+/// # Errors
+/// When the Dockerfile, its context or one of its steps is at fault, when the limits are reached,
+/// and when the host refuses.
+pub async fn build(build: &DockerBuild<'_>) -> Result<Built, Failure> {
+    let prepared = prepare(build)?;
+    match build.builder {
+        Builder::Buildah { program, version } => {
+            with_buildah(build, &prepared, program, version).await
+        }
+        Builder::Docker { program, socket, .. } => {
+            daemon::build(build, &prepared, program, socket).await
+        }
+    }
+}
+
+fn prepare(build: &DockerBuild<'_>) -> Result<Prepared, Failure> {
+    let refused = Failure::without_log;
+    let docker = places::settings_of(build.service);
+    let places = places::find(build.service, build.checkout).map_err(refused)?;
+    let text = match (&places.dockerfile, &docker.dockerfile_inline) {
+        (None, Some(text)) => text.clone(),
+        (Some(path), _) => read_dockerfile(path).map_err(Failure::from)?,
+        (None, None) => String::new(),
+    };
+    let file = Dockerfile::parse(&text);
+    let args = build_args(build.service, build.env, &file.declared_args());
+    let name = places.dockerfile_name.as_str();
+    dialect::check(&file, name, &args, docker.target.as_deref()).map_err(refused)?;
+    let text = dialect::translate(&text, &file, build.builder.dialect()).map_err(refused)?;
+    Ok(Prepared { places, file, text, args })
+}
+
+fn read_dockerfile(path: &Path) -> Result<String, Error> {
+    let length = fs::metadata(path).map_err(Error::at("read", path))?.len();
+    if length > file::MAX_BYTES {
+        let problem = Problem::new("dockerfile-invalid", "the Dockerfile is larger than 1 MiB");
+        return Err(Error::Refused(problem.hint("look at what was committed under this name")));
+    }
+    let bytes = fs::read(path).map_err(Error::at("read", path))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+async fn with_buildah(
+    build: &DockerBuild<'_>,
+    prepared: &Prepared,
+    program: &Path,
+    version: &str,
+) -> Result<Built, Failure> {
+    let pid_file = build.work_dir.join(PID_FILE);
+    fs::create_dir_all(build.work_dir).map_err(Error::at("make", build.work_dir))?;
+    let _turn = child::lock(&build.settings.storage_dir).await?;
+    let stale = pid_file.clone();
+    blocking(move || child::end_stale(&stale)).await?;
+    let work = build.work_dir.join("builder");
+    let room = Confinement::write(build.settings, &work, build.project)?;
+    let storage = stored::Storage { settings: build.settings, room: &room, program };
+    storage.clear_after_a_cut(&pid_file).await?;
+    let logins = command::write_logins(
+        build.logins,
+        &build.settings.secrets_dir.join(format!("{}.json", build.artifact_id)),
+    )?;
+    let mut log = LogWriter::open(build.log)
+        .map_err(|error| Error::io("open the log", std::io::Error::new(error.kind(), error)))?;
+    log.say(&format!("{} of {} with buildah {version}", failure::BEGINS, build.service.name));
+    for note in &prepared.places.notes {
+        log.say(note);
+    }
+    let written = Written::write(build, prepared, &work)?;
+    let tag = stored::name_of(build.artifact_id);
+    let docker = places::settings_of(build.service);
+    let id_file = work.join("image-id");
+    let call = room.call(program, "build", build.operator_env).build(&command::Build {
+        docker: &docker,
+        dockerfile: &written.dockerfile,
+        context: &prepared.places.context,
+        ignore_file: written.ignore_file.as_deref(),
+        more_contexts: &written.more_contexts,
+        documents: written.documents.as_deref(),
+        args: &prepared.args,
+        tag: &tag,
+        id_file: &id_file,
+        auth_file: logins.as_ref().map(|logins| logins.path.as_path()),
+        pull: find::pull_newer(version),
+    });
+    let limits = Limits { time: build.time_limit, output_bytes: build.output_limit_bytes };
+    let launcher = &build.settings.launcher;
+    storage.mark_begun(&pid_file)?;
+    let start = Start { launcher, pid_file: &pid_file, log: Some(log), limits };
+    let (end, _) = child::run(&call, start).await?;
+    drop(logins);
+    if end.is_success() {
+        storage.mark_done()?;
+    } else {
+        storage.clear_after_a_cut(&pid_file).await?;
+        return Err(explain(build, prepared, end));
+    }
+    put_out(build, &storage, &id_file).await
+}
+
+/// Takes the image out of the storage, as an OCI layout.
+async fn put_out(
+    build: &DockerBuild<'_>,
+    storage: &stored::Storage<'_>,
+    id_file: &Path,
+) -> Result<Built, Failure> {
+    let id = fs::read_to_string(id_file).map_err(Error::at("read", id_file))?;
+    let pushed = build.work_dir.join("pushed");
+    let part = build.work_dir.join("layout");
+    for path in [&pushed, &part] {
+        tree::remove(path)?;
+    }
+    let call = storage.room.call(storage.program, "push", &[]).push(id.trim(), &pushed);
+    let said = storage.call(&call, &build.work_dir.join(PID_FILE)).await?;
+    if !pushed.join("manifest.json").exists() {
+        let problem = Problem::new("docker-build-failed", "the image could not be put out");
+        return Err(Failure::without_log(problem.detail(said.trim())));
+    }
+    let result = build.result_dir.to_owned();
+    let made = blocking(move || {
+        let made = image::make_layout(&pushed, &part)?;
+        tree::remove(&pushed)?;
+        tree::remove(&result)?;
+        fs::rename(&part, &result).map_err(Error::at("make", &result))?;
+        Ok(made)
+    })
+    .await?;
+    let image = Image::Layout(build.result_dir.to_owned());
+    Ok(Built { image, digest: made.digest, size_bytes: made.size_bytes, files: made.files })
+}
+
+fn explain(build: &DockerBuild<'_>, prepared: &Prepared, end: End) -> Failure {
+    let lines = pack::log_lines(build.log);
+    let about = About {
+        service: &build.service.name,
+        file: &prepared.file,
+        name: &prepared.places.dockerfile_name,
+        end: &end.to_string(),
+    };
+    let mut failure = failure::explain(&about, &lines);
+    if !matches!(end, End::Exited(_)) {
+        let message = format!("the build of {} {end}", build.service.name);
+        failure.problem = Problem::new("build-failed", message).hint(
+            "build again; a step that waits for ever, or prints without end, is ended every time",
+        );
+    }
+    failure
+}
+
+/// Files that a build's call names.
+struct Written {
+    dockerfile: PathBuf,
+    ignore_file: Option<PathBuf>,
+    documents: Option<PathBuf>,
+    more_contexts: Vec<(String, String)>,
+}
+
+impl Written {
+    fn write(build: &DockerBuild<'_>, prepared: &Prepared, work: &Path) -> Result<Self, Failure> {
+        let dockerfile = work.join("Dockerfile");
+        fs::write(&dockerfile, &prepared.text.text).map_err(Error::at("write", &dockerfile))?;
+        let mut documents = None;
+        for (name, text) in &prepared.text.files {
+            let root = work.join("here-documents");
+            let path = root.join(name);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(Error::at("make", parent))?;
+            }
+            fs::write(&path, text).map_err(Error::at("write", &path))?;
+            documents = Some(root);
+        }
+        let ignore_file = ignore_file(build.checkout, prepared, work)?;
+        let more_contexts = more_contexts(build)?;
+        Ok(Self { dockerfile, ignore_file, documents, more_contexts })
+    }
+}
+
+/// `Dockerfile.dockerignore` beside the Dockerfile, else `.dockerignore` of the context: what Docker
+/// reads, and not the other names that buildah knows.
+fn ignore_file(
+    checkout: &Path,
+    prepared: &Prepared,
+    work: &Path,
+) -> Result<Option<PathBuf>, Error> {
+    let checkout = checkout.canonicalize().map_err(Error::at("read", checkout))?;
+    let beside = prepared.places.dockerfile.as_ref().map(|path| {
+        let mut name = path.clone().into_os_string();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    let of_context = prepared.places.context.join(".dockerignore");
+    let found = [beside, Some(of_context)].into_iter().flatten().find_map(|path| {
+        let path = path.canonicalize().ok()?;
+        (path.is_file() && path.starts_with(&checkout)).then_some(path)
+    });
+    if found.is_some() || !prepared.places.context.join(".containerignore").exists() {
+        return Ok(found);
+    }
+    let empty = work.join("empty.dockerignore");
+    fs::write(&empty, "").map_err(Error::at("write", &empty))?;
+    Ok(Some(empty))
+}
+
+/// Contexts by name. A directory must be one of the source; an image is fetched as base images are.
+fn more_contexts(build: &DockerBuild<'_>) -> Result<Vec<(String, String)>, Failure> {
+    let checkout = build.checkout.canonicalize().map_err(Error::at("read", build.checkout))?;
+    let docker = places::settings_of(build.service);
+    let mut contexts = Vec::new();
+    for (name, place) in &docker.more_contexts {
+        let image = place.strip_prefix("docker-image://");
+        if let Some(image) = image.filter(|image| !image.contains("://")) {
+            contexts.push((name.clone(), format!("docker://{image}")));
+            continue;
+        }
+        let directory = places::join("", place).and_then(|path| places::inside(&checkout, &path));
+        let Some(directory) = directory.filter(|path| path.is_dir()) else {
+            let message =
+                format!("the build context `{name}`, `{place}`, is not in the repository");
+            let problem = Problem::new("docker-context-missing", message);
+            return Err(Failure::without_log(problem.hint(
+                "name a directory of the repository, or an image as `docker-image://name:tag`",
+            )));
+        };
+        contexts.push((name.clone(), directory.to_string_lossy().into_owned()));
+    }
+    Ok(contexts)
+}

@@ -1,0 +1,291 @@
+//! A builder as a child of the control plane.
+//!
+//! It is started by a thread of its own, which stays until the child has ended: the child dies with
+//! the thread that started it, and threads of the runtime come and go. Whoever waits for it and is
+//! dropped ends it. What a killed control plane might leave for a moment is found by its pid file.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use rustix::process::{PidfdFlags, pidfd_open};
+use telemetry::{LogWriter, Stream};
+use tokio::sync::oneshot;
+
+use crate::error::Error;
+use crate::store::write_synced;
+
+use super::command::Call;
+use super::launch;
+
+/// How much of the output is kept of calls that have no log.
+const KEPT_OUTPUT_BYTES: usize = 256 << 10;
+/// How long a builder that was ended may take to be gone.
+const END_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How far a builder may go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) time: Duration,
+    pub(crate) output_bytes: u64,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Exited(ExitStatus),
+    TooLong,
+    TooMuchOutput,
+}
+
+impl End {
+    pub(crate) fn is_success(self) -> bool {
+        matches!(self, Self::Exited(status) if status.success())
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => write!(formatter, "exited with status {code}"),
+                (None, Some(signal)) => write!(formatter, "was ended by signal {signal}"),
+                (None, None) => write!(formatter, "ended in an unknown way"),
+            },
+            Self::TooLong => write!(formatter, "took too long"),
+            Self::TooMuchOutput => write!(formatter, "printed too much"),
+        }
+    }
+}
+
+/// What a builder is started with besides its call.
+pub(crate) struct Start<'a> {
+    /// The words of `gable builder`.
+    pub(crate) launcher: &'a [std::ffi::OsString],
+    /// Where its process is named while it runs.
+    pub(crate) pid_file: &'a Path,
+    /// Where its output goes; where there is none, the output is returned.
+    pub(crate) log: Option<LogWriter>,
+    pub(crate) limits: Limits,
+}
+
+/// Runs a call to its end. Dropping the future ends the builder and everything it started.
+pub(crate) async fn run(call: &Call, start: Start<'_>) -> Result<(End, String), Error> {
+    let doing = || format!("run {}", call.program.display());
+    let Some((first, rest)) = start.launcher.split_first() else {
+        return Err(Error::io(doing(), io::Error::from(io::ErrorKind::NotFound)));
+    };
+    let mut command = Command::new(first);
+    command
+        .args(rest)
+        .args(launch::outer_arguments(&call.program, &call.arguments))
+        .env_clear()
+        .envs(call.env.iter().map(|(name, value)| (name, value)))
+        .current_dir("/")
+        .process_group(0);
+    let time = start.limits.time;
+    let shared = Arc::new(Shared::default());
+    let (tell, told) = oneshot::channel();
+    let thread = Work {
+        command,
+        pid_file: start.pid_file.to_owned(),
+        log: start.log,
+        output_limit: start.limits.output_bytes,
+        shared: Arc::clone(&shared),
+    };
+    std::thread::Builder::new()
+        .name("builder".to_owned())
+        .spawn(move || {
+            // Nobody listens any more when the build was cancelled.
+            let _ = tell.send(thread.run());
+        })
+        .map_err(|error| Error::io("start a thread for the builder", error))?;
+    let guard = EndOnDrop(shared);
+    let mut told = told;
+    let result = match tokio::time::timeout(time, &mut told).await {
+        Ok(result) => result,
+        Err(_) => {
+            guard.0.end(End::TooLong);
+            told.await
+        }
+    };
+    let result = result.unwrap_or_else(|_| Err(io::Error::other("the builder's thread has ended")));
+    result.map_err(|error| Error::io(doing(), error))
+}
+
+/// The child, for whoever may want to end it.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    child: Option<Child>,
+    ended_for: Option<End>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the whole group, unless it has ended. Its number cannot be another's: the child is
+    /// reaped only after it was taken out of here.
+    fn end(&self, why: End) {
+        let mut state = self.lock();
+        state.ended_for.get_or_insert(why);
+        if let Some(child) = &state.child {
+            let _ = killpg(pid_of(child), Signal::SIGKILL);
+        }
+    }
+}
+
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end(End::TooLong);
+    }
+}
+
+struct Work {
+    command: Command,
+    pid_file: PathBuf,
+    log: Option<LogWriter>,
+    output_limit: u64,
+    shared: Arc<Shared>,
+}
+
+impl Work {
+    fn run(mut self) -> io::Result<(End, String)> {
+        let (mut output, theirs) = io::pipe()?;
+        // The child finds out by it whether this process still lives.
+        let (input, _ours) = io::pipe()?;
+        self.command.stdin(input).stdout(theirs.try_clone()?).stderr(theirs);
+        let pid = {
+            let mut state = self.shared.lock();
+            if state.ended_for.is_some() {
+                return Ok((End::TooLong, String::new()));
+            }
+            let child = self.command.spawn()?;
+            let pid = pid_of(&child);
+            state.child = Some(child);
+            pid
+        };
+        // The command holds the writing end; without this the output would never end.
+        self.command = Command::new("/");
+        if let Err(error) = write_pid(&self.pid_file, pid) {
+            tracing::warn!(%error, "the builder's process could not be written down");
+        }
+        let text = self.read(&mut output)?;
+        let ended = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        let (child, ended_for) = {
+            let mut state = self.shared.lock();
+            (state.child.take(), state.ended_for)
+        };
+        ended?;
+        let mut child = child.ok_or_else(|| io::Error::other("the builder was never started"))?;
+        let status = child.wait()?;
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
+        let _ = fs::remove_file(&self.pid_file);
+        Ok((ended_for.unwrap_or(End::Exited(status)), text))
+    }
+
+    fn read(&mut self, output: &mut impl Read) -> io::Result<String> {
+        let mut buffer = vec![0; 64 << 10];
+        let mut kept = Vec::new();
+        let mut seen: u64 = 0;
+        loop {
+            let count = match output.read(&mut buffer) {
+                Ok(0) => return Ok(String::from_utf8_lossy(&kept).into_owned()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            seen += count as u64;
+            if seen > self.output_limit {
+                self.shared.end(End::TooMuchOutput);
+                continue;
+            }
+            match &mut self.log {
+                Some(log) => log.write(Stream::Stdout, &buffer[..count]),
+                None if kept.len() < KEPT_OUTPUT_BYTES => kept.extend_from_slice(&buffer[..count]),
+                None => {}
+            }
+        }
+    }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
+}
+
+fn write_pid(path: &Path, pid: Pid) -> Result<(), Error> {
+    let started = start_time(pid).unwrap_or_default();
+    write_synced(path, format!("{pid} {started}").as_bytes())
+}
+
+/// When a process began, in ticks since the machine did: with its number, a name that no other
+/// process has.
+fn start_time(pid: Pid) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = text.rsplit_once(')')?.1;
+    after_name.split_whitespace().nth(19).map(str::to_owned)
+}
+
+/// Ends the builder that a pid file names, if it still runs, and waits until it is gone.
+pub(crate) fn end_stale(pid_file: &Path) -> Result<(), Error> {
+    let text = match fs::read_to_string(pid_file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::at("read", pid_file)(error)),
+    };
+    let named = text.split_once(' ').and_then(|(pid, started)| Some((pid.parse().ok()?, started)));
+    if let Some((number, started)) = named {
+        let pid = Pid::from_raw(number);
+        let handle = rustix::process::Pid::from_raw(number)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        if let Some(handle) = handle
+            && start_time(pid).is_some_and(|now| now == started)
+        {
+            let _ = killpg(pid, Signal::SIGKILL);
+            let patience = PollTimeout::try_from(END_PATIENCE).unwrap_or(PollTimeout::MAX);
+            let mut ends = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+            poll(&mut ends, patience)
+                .map_err(|error| Error::io("wait for an old builder", error.into()))?;
+        }
+    }
+    match fs::remove_file(pid_file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::at("remove", pid_file)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One builder at a time in a storage, across processes; ends with the process whatever happens.
+pub(crate) async fn lock(storage: &Path) -> Result<File, Error> {
+    fs::create_dir_all(storage).map_err(Error::at("make", storage))?;
+    let path = storage.join("lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).append(true).open(&path)?;
+        file.lock()?;
+        Ok(file)
+    });
+    locked
+        .await
+        .unwrap_or_else(|_| Err(io::Error::other("the locking thread ended")))
+        .map_err(|error| Error::io("lock the storage of images", error))
+}

@@ -1,0 +1,173 @@
+//! The room that a builder works in: `gable builder`, a hidden subcommand of the one binary.
+//!
+//! A builder runs steps of strangers as root, and its own isolation shows them the host's devices
+//! and processes. So it gets PID, mount, IPC and UTS namespaces of its own, with a `/dev` that
+//! holds what every container has. Two processes see to that:
+//!
+//! - *outer* makes the namespaces and waits. It dies with the control plane's thread that started
+//!   it.
+//! - *inner* is process 1 of the PID namespace, and becomes the builder. It dies with *outer*, and
+//!   the kernel ends everything else in the namespace with it, and takes down its mounts.
+//!
+//! Without root there is nothing to separate: the builder makes a user namespace itself.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+
+const OUTER: &str = "outer";
+const INNER: &str = "inner";
+/// What a person gets who calls the hidden subcommand.
+const USAGE_ERROR: i32 = 2;
+/// The room could not be made, or the builder not be found.
+const NO_ROOM: i32 = 126;
+/// Devices that every container has.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+const LINKS: &[(&str, &str)] = &[
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+
+/// Runs the hidden `builder` subcommand and returns its exit code. `args` is what follows
+/// `builder`: a role, a program and its arguments.
+pub fn builder_main(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let mut args = args.into_iter();
+    let (Some(role), Some(program)) = (args.next(), args.next()) else { return USAGE_ERROR };
+    let arguments: Vec<OsString> = args.collect();
+    let done = match role.to_str() {
+        Some(OUTER) => outer(&program, &arguments),
+        Some(INNER) => inner(&program, &arguments),
+        _ => return USAGE_ERROR,
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            say(&error);
+            NO_ROOM
+        }
+    }
+}
+
+/// What follows the launcher's own words, so that it runs a program in a room.
+pub(super) fn outer_arguments(program: &Path, arguments: &[OsString]) -> Vec<OsString> {
+    let mut all = vec![OUTER.into(), program.into()];
+    all.extend_from_slice(arguments);
+    all
+}
+
+fn outer(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
+    if !dies_with_its_parent()? {
+        return Ok(NO_ROOM);
+    }
+    if !nix::unistd::geteuid().is_root() {
+        return Err(become_builder(program, arguments));
+    }
+    let own = CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    unshare(own).map_err(doing("make namespaces"))?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+        .map_err(doing("separate the mounts"))?;
+    // The same words again, with the other role.
+    let words = std::env::args_os().skip(1).take_while(|word| word != OUTER);
+    // As long as this process lives, nothing is written to it and it is not closed.
+    let (theirs, _ours) = io::pipe()?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(words)
+        .args([OsString::from(INNER), program.clone()])
+        .args(arguments)
+        .stdin(theirs)
+        .spawn()?;
+    let status = child.wait()?;
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+}
+
+fn inner(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
+    if !dies_with_its_parent()? {
+        return Ok(NO_ROOM);
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
+        .map_err(doing("mount /proc"))?;
+    devices()?;
+    // Root may write to the cgroups of the host, and to other machines' settings of short names.
+    // What is not mounted here needs not be taken down.
+    let _ = umount2("/sys/fs/cgroup", MntFlags::MNT_DETACH);
+    let aliases = "/etc/containers/registries.conf.d";
+    if Path::new(aliases).is_dir() {
+        mount(Some("tmpfs"), aliases, Some("tmpfs"), flags, Some("size=64k"))
+            .map_err(doing("hide short names of images"))?;
+    }
+    Err(become_builder(program, arguments))
+}
+
+/// Whether the parent was still there when this process began to depend on it. The parent holds
+/// the other end of this process's standard input.
+fn dies_with_its_parent() -> io::Result<bool> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    let input = io::stdin();
+    let mut ends = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    poll(&mut ends, PollTimeout::ZERO)?;
+    Ok(!ends[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP)))
+}
+
+/// A `/dev` without disks: a builder's steps are root, and root may read a disk's device.
+fn devices() -> io::Result<()> {
+    let place = std::env::var_os("TMPDIR").unwrap_or_else(|| "/tmp".into());
+    let new = Path::new(&place).join("dev");
+    fs::create_dir_all(&new)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), &new, Some("tmpfs"), flags, Some("mode=755,size=64k"))
+        .map_err(doing("make /dev"))?;
+    for name in DEVICES {
+        let (from, to) = (Path::new("/dev").join(name), new.join(name));
+        if from.exists() {
+            File::create(&to)?;
+            mount(Some(&from), &to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+                .map_err(doing("fill /dev"))?;
+        }
+    }
+    for (name, target) in LINKS {
+        symlink(target, new.join(name))?;
+    }
+    for (name, kind, options) in
+        [("pts", "devpts", "newinstance,ptmxmode=0666,mode=620"), ("shm", "tmpfs", "mode=1777")]
+    {
+        let path = new.join(name);
+        fs::create_dir(&path)?;
+        let flags = flags | if name == "shm" { MsFlags::MS_NODEV } else { MsFlags::empty() };
+        mount(Some(kind), &path, Some(kind), flags, Some(options)).map_err(doing("fill /dev"))?;
+    }
+    mount(Some(&new), "/dev", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
+        .map_err(doing("put /dev into its place"))?;
+    Ok(())
+}
+
+fn become_builder(program: &OsString, arguments: &[OsString]) -> io::Error {
+    Command::new(program).args(arguments).stdin(Stdio::null()).exec()
+}
+
+fn doing(what: &'static str) -> impl Fn(nix::Error) -> io::Error {
+    move |error| io::Error::other(format!("cannot {what}: {error}"))
+}
+
+/// The log of the build is where this goes.
+fn say(error: &io::Error) {
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("gable: {error}\n"));
+}
