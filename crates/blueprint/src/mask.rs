@@ -7,6 +7,15 @@ use std::ops::Range;
 use crate::catalog::normalized;
 use crate::source::Source;
 
+mod compose;
+
+/// Whose format a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Blueprint,
+    Compose,
+}
+
 /// What stands in place of a value.
 pub(crate) const MASK: &str = "••••••";
 /// How far above the start of a block of variables is looked for.
@@ -59,11 +68,15 @@ struct State {
 }
 
 /// A line by index from 0, with values hidden.
-pub(crate) fn line(source: &Source<'_>, index: usize) -> Shown {
+pub(crate) fn line(source: &Source<'_>, index: usize, dialect: Dialect) -> Shown {
     let mut state = State::default();
     let mut hidden = None;
     for line in index.saturating_sub(LOOK_BACK_LINES)..=index {
-        (state, hidden) = step(state, source.line(line));
+        let text = source.line(line);
+        (state, hidden) = match dialect {
+            Dialect::Blueprint => step(state, text),
+            Dialect::Compose => compose::step(state, text),
+        };
     }
     let text = source.line(index);
     match hidden {
@@ -222,15 +235,16 @@ fn is_safe(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::{Dialect, line};
     use crate::source::Source;
 
     #[test]
     fn values_are_hidden_and_everything_else_is_shown() {
         let text = "services:\n  - type: web\n    startCommand: a b\n    envVars:\n      - key: A\n        value: hunter2\n      - key: B\n        value: |\n          line one\n          line two\n      - {key: C, value: hunter2}\n      - D=hunter2\n      - E: hunter2\n      - key: F\n        sycn: hunter2\n        # value: hunter2\n      - key: G\n        fromService:\n          name: api\n    plan: free\n";
         let source = Source::new(text);
-        let shown: Vec<String> =
-            (0..source.line_count()).map(|index| line(&source, index).text).collect();
+        let shown: Vec<String> = (0..source.line_count())
+            .map(|index| line(&source, index, Dialect::Blueprint).text)
+            .collect();
         insta::assert_snapshot!(shown.join("\n"), @r#"
         services:
           - type: web
@@ -259,8 +273,9 @@ mod tests {
     fn mappings_of_variables_are_hidden_too() {
         let text = "envVars:\n  A: hunter2\n  B: >\n    hunter2\nother:\n  C: shown\n";
         let source = Source::new(text);
-        let shown: Vec<String> =
-            (0..source.line_count()).map(|index| line(&source, index).text).collect();
+        let shown: Vec<String> = (0..source.line_count())
+            .map(|index| line(&source, index, Dialect::Blueprint).text)
+            .collect();
         insta::assert_snapshot!(shown.join("\n"), @r#"
         envVars:
           A: ••••••

@@ -22,7 +22,9 @@ pub fn render(finding: &Finding, source: &str, file_name: &str, colour: bool) ->
     let span = &finding.span;
     let index = span.line.saturating_sub(1);
     let line = source.line_bytes(index);
-    let shown = mask::line(&source, index);
+    let dialect =
+        if finding.file.is_some() { mask::Dialect::Compose } else { mask::Dialect::Blueprint };
+    let shown = mask::line(&source, index, dialect);
     let (start, end) = shown.columns(
         span.bytes.start.saturating_sub(line.start),
         span.bytes.end.min(line.end).saturating_sub(line.start),

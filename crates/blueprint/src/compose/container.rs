@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use model::{Container, RestartPolicy, Ulimit};
+use model::{Container, RestartPolicy, Ulimit, UpdateOrder};
 
 use crate::code::Code;
 
@@ -56,6 +56,18 @@ impl Reader<'_> {
             update_order: self.update_order(view),
             without_platform_env: true,
         }
+    }
+
+    /// `deploy.update_config.order`.
+    fn update_order(&mut self, view: &View<'_>) -> Option<UpdateOrder> {
+        let order = view.get("deploy")?.get("update_config")?.get("order")?;
+        let known = self.text(&order)?.parse().ok();
+        if known.is_none() {
+            let message = format!("there is no order `{}`; it is left to Gable", written(&order));
+            self.add(Code::UnknownValue, &order.node.at, &order.path, message)
+                .hint("write `start-first` or `stop-first`");
+        }
+        known
     }
 
     /// What no instance is given.

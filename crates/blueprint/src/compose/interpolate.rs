@@ -49,6 +49,15 @@ pub(crate) fn fill(text: &str, lookup: &Lookup<'_>) -> Result<Filled, Refusal> {
     Ok(filled)
 }
 
+/// Everything in a text that may be the name of a variable.
+pub(crate) fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices('$').filter_map(|(at, _)| {
+        let behind = &text[at + 1..];
+        let found = name(behind.strip_prefix('{').unwrap_or(behind));
+        (!found.is_empty()).then_some(found)
+    })
+}
+
 /// Fills in up to the end, or up to the brace that closes a nested text; gives what is left.
 fn walk<'t>(
     text: &'t str,

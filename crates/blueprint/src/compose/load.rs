@@ -12,7 +12,7 @@ use crate::tree;
 
 use super::Missing;
 use super::fields::Place;
-use super::interpolate::{Filled, Refusal, fill};
+use super::interpolate::{Filled, Refusal, fill, names};
 use super::merge;
 use super::node::{At, Entry, Node, Scalar, Tag, Value};
 use super::reader::{FILE_LIMIT, File, Reader};
@@ -180,11 +180,11 @@ impl<'a> Reader<'a> {
         if !scalar.text.contains('$') {
             return plain(&scalar.text);
         }
-        let project = &self.input.project_name;
-        let lookup = |name: &str| {
-            let own = || (name == "COMPOSE_PROJECT_NAME").then(|| project.clone());
-            variables.get(name).cloned().or_else(own)
-        };
+        // What the text may name is looked up before, so that filling in needs nothing else.
+        let values: BTreeMap<&str, String> = names(&scalar.text)
+            .filter_map(|name| Some((name, self.variable(name, variables)?)))
+            .collect();
+        let lookup = |name: &str| values.get(name).cloned();
         match fill(&scalar.text, &lookup) {
             Ok(filled) => {
                 self.afford(at, 0, filled.text.len());
@@ -229,9 +229,6 @@ impl<'a> Reader<'a> {
         }
         for name in &filled.unset {
             self.miss(name, false, at);
-            let message = format!("the variable `{name}` has no value and no default");
-            let hint = "write it into `.env` beside the compose file, or give it a default: `${NAME:-default}`";
-            self.group_with(Code::VariableUnset, at, "", message, Some(hint));
         }
         if !filled.dollars.is_empty() {
             let message = "a `$` stands in front of no name; read as the character itself";

@@ -137,6 +137,7 @@ impl<'a> Reader<'a> {
         let view = View::new(extends, format!("{path}.extends"));
         let parent = self.parent_of(base, &view, chain);
         chain.pop();
+        self.lacks_parents |= parent.is_none();
         Some(match parent {
             Some(parent) => merge(parent, own, &["services", name]),
             None => own,

@@ -12,10 +12,17 @@ use super::{Input, Missing};
 
 /// Most values of all files together, aliases and `extends` followed.
 const NODE_LIMIT: usize = 400_000;
+/// Shortest value of a variable that is kept out of messages; shorter ones are part of many words.
+const SECRET_BYTES: usize = 4;
 /// Most text of all values together.
 const TEXT_LIMIT_BYTES: usize = 32 * 1024 * 1024;
 /// Most files of one project, each reading of one counted.
 pub(crate) const FILE_LIMIT: usize = 256;
+
+/// Most findings of one reading; nobody reads more.
+const FINDING_LIMIT: usize = 500;
+/// Names that one note lists.
+const SHOWN_NAMES: usize = 12;
 
 /// A file that was read.
 #[derive(Debug)]
@@ -53,6 +60,10 @@ pub(crate) struct Reader<'a> {
     /// Files that the caller has to look up.
     pub(crate) needs: BTreeSet<String>,
     pub(crate) missing: BTreeMap<String, Missing>,
+    /// Values that were filled in, with their variables: no finding shows them.
+    filled: BTreeMap<String, String>,
+    /// Whether a service could not be joined with what it extends: it lacks parts for that reason.
+    pub(crate) lacks_parents: bool,
     /// Services of other files that were read for `extends`, by file.
     pub(crate) bases: BTreeMap<String, Option<std::rc::Rc<Node>>>,
     findings: Vec<Finding>,
@@ -70,6 +81,8 @@ impl<'a> Reader<'a> {
             files: Vec::new(),
             needs: BTreeSet::new(),
             missing: BTreeMap::new(),
+            filled: BTreeMap::new(),
+            lacks_parents: false,
             bases: BTreeMap::new(),
             findings: Vec::new(),
             groups: BTreeMap::new(),
@@ -78,6 +91,49 @@ impl<'a> Reader<'a> {
             text_bytes: 0,
             is_exhausted: false,
         }
+    }
+
+    /// The value of a variable, as texts of files see it.
+    pub(crate) fn variable(
+        &mut self,
+        name: &str,
+        variables: &BTreeMap<String, String>,
+    ) -> Option<String> {
+        let value = match (variables.get(name), name) {
+            (Some(value), _) => value.clone(),
+            (None, "COMPOSE_PROJECT_NAME") => self.input.project_name.clone(),
+            (None, "HOME") => self.input.home_dir.clone()?,
+            (None, "PWD") => self.input.root_dir.clone()?,
+            (None, _) => return None,
+        };
+        if value.len() >= SECRET_BYTES {
+            self.filled.insert(value.clone(), name.to_owned());
+        }
+        Some(value)
+    }
+
+    /// A message without the values of variables: what is quoted shows their names.
+    fn without_values(&self, text: &str) -> String {
+        if self.filled.is_empty() || !text.contains('`') {
+            return text.to_owned();
+        }
+        let parts = text
+            .split('`')
+            .enumerate()
+            .map(|(index, part)| if index % 2 == 0 { part.to_owned() } else { self.veiled(part) });
+        parts.collect::<Vec<_>>().join("`")
+    }
+
+    /// A text with values replaced by the names of their variables, the longest first.
+    fn veiled(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        let mut values: Vec<(&String, &String)> =
+            self.filled.iter().filter(|(value, _)| text.contains(value.as_str())).collect();
+        values.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+        for (value, name) in values {
+            text = text.replace(value.as_str(), &format!("${{{name}}}"));
+        }
+        text
     }
 
     /// Adds a finding; its weight follows from the mode.
@@ -118,10 +174,10 @@ impl<'a> Reader<'a> {
         Finding {
             severity: code.severity(self.input.mode),
             code,
-            message,
+            message: self.without_values(&message),
             file: Some(file),
             span,
-            path: path.to_owned(),
+            path: self.veiled(path),
             hint: None,
             repair: None,
         }
@@ -157,6 +213,7 @@ impl<'a> Reader<'a> {
     /// Everything found, by file and place.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = self.findings.clone();
+        findings.extend(self.unset());
         for ((code, message), group) in &self.groups {
             let Some(first) = group.places.first() else { continue };
             let message = match group.places.len() {
@@ -179,7 +236,43 @@ impl<'a> Reader<'a> {
             let file = finding.file.clone();
             known.insert((finding.code, file, span.start, span.end, finding.message.clone()))
         });
+        if findings.len() > FINDING_LIMIT {
+            // What decides about the file stays.
+            findings.sort_by_key(|finding| finding.severity);
+            findings.truncate(FINDING_LIMIT);
+        }
         findings
+    }
+
+    /// Variables without value and default, said once for all of them.
+    fn unset(&self) -> Option<Finding> {
+        let unset: Vec<&Missing> =
+            self.missing.values().filter(|missing| !missing.is_required).collect();
+        let first = unset.iter().min_by_key(|missing| {
+            let file = self.files.iter().position(|file| file.path == missing.file);
+            (file, missing.span.bytes.start)
+        })?;
+        let names: Vec<String> =
+            unset.iter().take(SHOWN_NAMES).map(|missing| format!("`{}`", missing.name)).collect();
+        let message = match unset.len() {
+            1 => format!("the variable {} has no value and no default", names[0]),
+            count if count > SHOWN_NAMES => {
+                format!("{count} variables have no value and no default: {} …", names.join(", "))
+            }
+            count => {
+                format!("{count} variables have no value and no default: {}", names.join(", "))
+            }
+        };
+        Some(Finding {
+            severity: Code::VariableUnset.severity(self.input.mode),
+            code: Code::VariableUnset,
+            message,
+            file: Some(first.file.clone()),
+            span: first.span.clone(),
+            path: String::new(),
+            hint: Some("write them into `.env` beside the compose file, or give defaults: `${NAME:-default}`".to_owned()),
+            repair: None,
+        })
     }
 
     /// The fields of all files, in their order.

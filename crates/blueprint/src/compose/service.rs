@@ -75,6 +75,9 @@ impl Reader<'_> {
         }
         let url = view.get("image").and_then(|image| self.text(&image));
         let Some(url) = url.filter(|url| !url.trim().is_empty()) else {
+            if self.lacks_parents {
+                return None;
+            }
             let message = format!("service `{name}` names neither an image nor a build");
             self.add(Code::MissingImage, &view.node.at, &view.path, message)
                 .hint("add `image` or `build`; if this file only adds to another one, name both: `-f compose.yaml -f …`");

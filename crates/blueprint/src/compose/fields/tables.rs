@@ -128,7 +128,7 @@ pub(super) const FIELDS: &[Field] = &[
     row(Place::Update, "failure_action", Own, Same, "part of the rollout"),
     row(Place::Update, "max_failure_ratio", Own, Same, "part of the rollout"),
     row(Place::Update, "monitor", Own, Same, "part of the rollout"),
-    row(Place::Update, "order", Own, Same, "part of the rollout"),
+    row(Place::Update, "order", Own, Same, "which of old and new instances goes first"),
     row(Place::Update, "parallelism", Own, Same, "part of the rollout"),
     row(Place::RestartPolicy, "condition", Own, Same, "when it is started again"),
     row(Place::RestartPolicy, "delay", Own, None_, "Gable waits longer after each failure"),

@@ -15,7 +15,7 @@ const SIZE: (&str, u32, u64) = ("1c-1g", 1000, 1 << 30);
 /// Where the image takes its first data from.
 const INIT_FOLDER: &str = "/docker-entrypoint-initdb.d";
 /// Where the image keeps its data.
-const DATA_FOLDERS: &[&str] = &["/var/lib/postgresql", "/bitnami/postgresql"];
+const DATA_FOLDERS: &[&str] = &["/var/lib/postgresql"];
 /// Settings that a managed server takes over.
 const PARAMETERS: &[&str] = &[
     "autovacuum",
