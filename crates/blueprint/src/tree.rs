@@ -356,9 +356,8 @@ impl<'a> Builder<'a> {
 
 /// The name of a tag that YAML itself does not know.
 fn own_tag(tag: Option<&granit_parser::Tag>) -> Option<Box<str>> {
-    let shown = tag?.to_string();
-    let name = shown.strip_prefix('!').filter(|name| !name.starts_with('!'))?;
-    Some(name.into())
+    let tag = tag.filter(|tag| tag.handle() == "!")?;
+    Some(tag.suffix().into())
 }
 
 fn measure<'n>(nodes: impl Iterator<Item = &'n Rc<Node>>) -> (usize, usize) {

@@ -1,6 +1,6 @@
 //! The merged file to a Blueprint: what runs, and whether it fits together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::PortProtocol;
 
@@ -11,6 +11,11 @@ use super::node::{At, Node, View};
 use super::reader::Reader;
 use super::stores::Store;
 
+/// Most services of a project.
+const SERVICE_LIMIT: usize = 4000;
+/// Most names among which one that is near is looked for.
+const NEAR_LIMIT: usize = 500;
+
 /// The merged file, for those who look something up in it.
 #[derive(Debug)]
 pub(crate) struct Project<'n> {
@@ -19,16 +24,19 @@ pub(crate) struct Project<'n> {
     pub(crate) active: Vec<(&'n str, View<'n>)>,
     /// Names of those that do not.
     inactive: BTreeSet<&'n str>,
+    /// By section: what is declared, by name.
+    declared: HashMap<&'n str, HashMap<&'n str, &'n Node>>,
     /// The host of all routes.
     pub(crate) host: Option<String>,
+    /// Names that links give, by service.
+    pub(crate) link_aliases: BTreeMap<String, Vec<String>>,
 }
 
 impl<'n> Project<'n> {
     /// What is declared under a name, if it is; `Some(None)` where it says nothing further.
     pub(crate) fn declared(&self, section: &str, name: &str) -> Option<Option<View<'n>>> {
-        let entry = self.root.node.get(section)?.entry(name)?;
-        let path = format!("{section}.{name}");
-        Some((!entry.node.is_null()).then(|| View::new(&entry.node, path)))
+        let node: &'n Node = self.declared.get(section)?.get(name)?;
+        Some((!node.is_null()).then(|| View::new(node, format!("{section}.{name}"))))
     }
 
     /// All names of a section.
@@ -38,7 +46,8 @@ impl<'n> Project<'n> {
     }
 
     pub(crate) fn is_active(&self, service: &str) -> bool {
-        self.active.iter().any(|(name, _)| *name == service)
+        !self.inactive.contains(service)
+            && self.declared.get("services").is_some_and(|known| known.contains_key(service))
     }
 
     pub(crate) fn is_inactive(&self, service: &str) -> bool {
@@ -84,13 +93,30 @@ impl Reader<'_> {
 
     fn project_of<'n>(&mut self, root: View<'n>) -> Project<'n> {
         let host = self.root_host(&root);
-        let mut project = Project { root, active: Vec::new(), inactive: BTreeSet::new(), host };
+        let sections = root.node.map().unwrap_or_default().iter().map(|section| {
+            let entries = section.node.map().unwrap_or_default().iter();
+            (section.key.as_str(), entries.map(|entry| (entry.key.as_str(), &entry.node)).collect())
+        });
+        let declared = sections.collect();
+        let mut project = Project {
+            root,
+            active: Vec::new(),
+            inactive: BTreeSet::new(),
+            declared,
+            host,
+            link_aliases: BTreeMap::new(),
+        };
         let Some(services) = project.root.node.get("services") else { return project };
         let services = View::new(services, "services");
         if services.node.map().is_none() {
             self.shape(&services, "a mapping of services");
         }
         for (entry, view) in services.entries() {
+            if project.active.len() == SERVICE_LIMIT {
+                let message = format!("there are more than {SERVICE_LIMIT} services");
+                self.add(Code::TooMuch, &entry.key_at, &view.path, message);
+                break;
+            }
             if view.node.map().is_none() {
                 self.shape(&view, "a mapping");
             } else if !is_name(&entry.key) {
@@ -100,18 +126,13 @@ impl Reader<'_> {
             } else if self.has_profile(&view) {
                 project.active.push((entry.key.as_str(), view));
             } else {
-                let message = "a service waits for a profile that was not asked for";
-                let hint = "ask for it with `--profile`";
-                self.group_with(
-                    Code::ProfileOff,
-                    view.key_at("profiles"),
-                    &view.path,
-                    message.to_owned(),
-                    Some(hint),
-                );
+                let message = format!("`{}` waits for a profile that was not asked for", entry.key);
+                self.add(Code::ProfileOff, view.key_at("profiles"), &view.path, message)
+                    .hint("ask for it with `--profile`");
                 project.inactive.insert(entry.key.as_str());
             }
         }
+        project.link_aliases = self.link_aliases(&project.active);
         project
     }
 
@@ -223,6 +244,7 @@ impl Reader<'_> {
                     };
                     self.add(Code::PortTwice, &at, &format!("{}.ports", view.path), message)
                         .hint("give one of them another port of the host: `\"8081:80\"`");
+                    break;
                 }
                 others.push(Wanted { service: (*name).to_owned(), address });
             }
@@ -239,6 +261,7 @@ impl Reader<'_> {
     ) {
         let near = known
             .iter()
+            .take(NEAR_LIMIT)
             .map(|other| (strsim::osa_distance(other, name), other))
             .min()
             .filter(|(distance, _)| distance * 3 <= name.len());

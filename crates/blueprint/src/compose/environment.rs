@@ -1,5 +1,7 @@
 //! `environment` and `env_file`.
 
+use std::collections::HashMap;
+
 use model::{EnvSource, EnvVar};
 
 use crate::code::Code;
@@ -12,11 +14,11 @@ use super::reader::Reader;
 impl Reader<'_> {
     /// The variables of a service: those of its files, then its own, which win.
     pub(crate) fn environment(&mut self, service: &View<'_>) -> Vec<EnvVar> {
-        let mut env: Vec<EnvVar> = Vec::new();
+        let mut variables = Variables::default();
         if let Some(files) = service.get("env_file") {
             for (key, value) in self.env_files(&files) {
                 let source = self.given(&key, value, false, (&files.node.at, &files.path));
-                set(&mut env, key, source);
+                variables.set(key, source);
             }
         }
         if let Some(own) = service.get("environment") {
@@ -28,10 +30,10 @@ impl Reader<'_> {
                 }
                 let place = (&own.node.at, own.path.as_str());
                 let source = self.given(&pair.key, pair.value, pair.is_unset, place);
-                set(&mut env, pair.key, source);
+                variables.set(pair.key, source);
             }
         }
-        env
+        variables.env
     }
 
     /// A value, or where it comes from when the file has none.
@@ -110,9 +112,21 @@ impl Reader<'_> {
     }
 }
 
-fn set(env: &mut Vec<EnvVar>, key: String, source: EnvSource) {
-    match env.iter_mut().find(|known| known.key == key) {
-        Some(known) => known.source = source,
-        None => env.push(EnvVar { key, source, preview_value: None }),
+/// Variables in the order of their first mention; the last value of each counts.
+#[derive(Default)]
+struct Variables {
+    env: Vec<EnvVar>,
+    index: HashMap<String, usize>,
+}
+
+impl Variables {
+    fn set(&mut self, key: String, source: EnvSource) {
+        match self.index.get(&key) {
+            Some(at) => self.env[*at].source = source,
+            None => {
+                self.index.insert(key.clone(), self.env.len());
+                self.env.push(EnvVar { key, source, preview_value: None });
+            }
+        }
     }
 }

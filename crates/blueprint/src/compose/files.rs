@@ -1,5 +1,7 @@
 //! `secrets` and `configs`: small files in containers.
 
+use std::collections::BTreeSet;
+
 use model::{ContainerFile, EnvSource, EnvVar, FileSource, Volume, VolumeSource};
 
 use crate::code::Code;
@@ -68,7 +70,8 @@ impl Reader<'_> {
             };
             files.push(ContainerFile { target: used.target, source, mode: used.mode });
         }
-        values.dedup_by(|one, two| one.key == two.key);
+        let mut known = BTreeSet::new();
+        values.retain(|variable: &EnvVar| known.insert(variable.key.clone()));
         (files, values)
     }
 

@@ -1,5 +1,7 @@
 //! `networks`, `links`, `depends_on`: names, and who waits for whom.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use model::{Dependency, DependencyCondition};
 
 use crate::code::Code;
@@ -23,8 +25,8 @@ impl Reader<'_> {
             aliases.extend(self.text(&container));
         }
         aliases.extend(self.network_aliases(project, view));
-        aliases.extend(self.link_aliases(project, name));
-        let mut known = std::collections::BTreeSet::from([name.to_owned()]);
+        aliases.extend(project.link_aliases.get(name).into_iter().flatten().cloned());
+        let mut known = BTreeSet::from([name.to_owned()]);
         aliases.retain(|alias| !alias.is_empty() && known.insert(alias.clone()));
         aliases
     }
@@ -55,16 +57,17 @@ impl Reader<'_> {
         aliases
     }
 
-    /// Names that links of other services give to this one.
-    fn link_aliases(&mut self, project: &Project<'_>, name: &str) -> Vec<String> {
-        let mut aliases = Vec::new();
-        for (_, other) in &project.active {
-            let Some(links) = other.get("links") else { continue };
+    /// Names that links give to the services that they lead to.
+    pub(crate) fn link_aliases(
+        &mut self,
+        services: &[(&str, View<'_>)],
+    ) -> BTreeMap<String, Vec<String>> {
+        let mut aliases: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (_, service) in services {
+            let Some(links) = service.get("links") else { continue };
             for link in self.texts(&links) {
-                if let Some((target, alias)) = link.split_once(':')
-                    && target == name
-                {
-                    aliases.push(alias.to_owned());
+                if let Some((target, alias)) = link.split_once(':') {
+                    aliases.entry(target.to_owned()).or_default().push(alias.to_owned());
                 }
             }
         }
@@ -88,14 +91,19 @@ impl Reader<'_> {
                     items.into_iter().filter_map(merge::pair).collect()
                 }
             };
+            let mut known: BTreeSet<&str> = BTreeSet::new();
             for entry in &entries {
                 let inner = View::new(&entry.node, format!("{}.{}", view.path, entry.key));
                 let dependency = self.dependency(entry, &inner);
-                if self.is_there(project, name, entry, &dependency, &view.path) {
+                if self.is_there(project, name, entry, &dependency, &view.path)
+                    && known.insert(entry.key.as_str())
+                {
                     dependencies.push(dependency);
                 }
             }
         }
+        let mut names: BTreeSet<String> =
+            dependencies.iter().map(|known| known.service.clone()).collect();
         for key in ["links", "volumes_from"] {
             let Some(view) = service.get(key) else { continue };
             for item in self.texts(&view) {
@@ -110,7 +118,7 @@ impl Reader<'_> {
                             ("services", &known),
                         );
                     }
-                } else if !dependencies.iter().any(|known| known.service == target) {
+                } else if names.insert(target.to_owned()) {
                     dependencies.push(Dependency {
                         service: target.to_owned(),
                         condition: DependencyCondition::ServiceStarted,

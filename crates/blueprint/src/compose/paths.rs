@@ -87,6 +87,13 @@ impl Reader<'_> {
 
     /// A path that has to be inside the project; says so when it is not.
     pub(crate) fn inside(&mut self, view: &View<'_>, path: &str, what: &str) -> Option<String> {
+        if path.contains("://") || path.starts_with("git@") {
+            let message =
+                format!("{what} lies on another machine; only files of the project are read");
+            self.add(Code::FieldRefused, &view.node.at, &view.path, message)
+                .hint("copy it into the repository");
+            return None;
+        }
         match self.locate(&view.node.at, path) {
             Location::Inside(path) => Some(path),
             Location::Outside(_) => {

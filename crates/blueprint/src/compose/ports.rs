@@ -13,6 +13,9 @@ use super::scalars::written;
 /// Most ports of one service.
 const COUNT_LIMIT: usize = 1000;
 
+/// What a port counts among the values of a project: a short text may name many.
+const PORT_WEIGHT: usize = 10;
+
 /// Ports that are known to speak something else than HTTP.
 const NOT_HTTP: &[u16] = &[
     21, 22, 23, 25, 53, 110, 111, 143, 389, 465, 514, 587, 636, 873, 993, 995, 1025, 1080, 1433,
@@ -53,18 +56,23 @@ impl Reader<'_> {
             }
         };
         let mut ports: Vec<PublishedPort> = Vec::new();
+        let mut count = 0;
         for item in items {
             let Some(entry) = self.port_entry(&item) else { continue };
             let Some(found) = expanded(&entry, protocol) else {
                 self.bad(&item, format!("`{}` is no port", shown(&item)), "write `\"8080:80\"`, `\"127.0.0.1:8080:80\"`, or a mapping with `target` and `published`");
                 continue;
             };
+            count += found.len();
+            if !self.afford(&item.node.at, found.len() * PORT_WEIGHT, 0) {
+                return Vec::new();
+            }
             for port in found {
                 if !ports.contains(&port) {
                     ports.push(port);
                 }
             }
-            if ports.len() > COUNT_LIMIT {
+            if count > COUNT_LIMIT {
                 self.bad(
                     &item,
                     format!("a service publishes {COUNT_LIMIT} ports at most"),
@@ -100,6 +108,7 @@ impl Reader<'_> {
     pub(crate) fn expose(&mut self, service: &View<'_>) -> Vec<u16> {
         let Some(view) = service.get("expose") else { return Vec::new() };
         let mut ports: Vec<u16> = Vec::new();
+        let mut count = 0;
         let items: Vec<View<'_>> = match view.node.list() {
             Some(_) => view.items().collect(),
             None => vec![view],
@@ -108,7 +117,8 @@ impl Reader<'_> {
             let Some(text) = self.text(&item) else { continue };
             let text = text.split('/').next().unwrap_or_default().trim();
             match range(text) {
-                Some(range) if ports.len() + range.len() <= COUNT_LIMIT => {
+                Some(range) if count + range.len() <= COUNT_LIMIT => {
+                    count += range.len();
                     for port in range {
                         if !ports.contains(&port) {
                             ports.push(port);

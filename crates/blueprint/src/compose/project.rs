@@ -1,6 +1,6 @@
 //! Several files into one: `-f` files, `include` and `extends`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::code::Code;
@@ -317,8 +317,10 @@ impl<'a> Reader<'a> {
             }
             let Value::Map(own) = &mut own.node.value else { continue };
             let Value::Map(resources) = section.node.value else { continue };
+            let names = own.iter().enumerate().map(|(index, entry)| (entry.key.clone(), index));
+            let names: HashMap<String, usize> = names.collect();
             for resource in resources {
-                match own.iter().find(|entry| entry.key == resource.key) {
+                match names.get(&resource.key).map(|index| &own[*index]) {
                     None => own.push(resource),
                     Some(known) if is_same(&known.node, &resource.node) => {}
                     Some(known) => {

@@ -19,6 +19,8 @@ const TEXT_LIMIT_BYTES: usize = 32 * 1024 * 1024;
 /// Most files of one project, each reading of one counted.
 pub(crate) const FILE_LIMIT: usize = 256;
 
+/// Most findings that are kept while reading.
+const STORED_LIMIT: usize = 20_000;
 /// Most findings of one reading; nobody reads more.
 const FINDING_LIMIT: usize = 500;
 /// Names that one note lists.
@@ -67,6 +69,8 @@ pub(crate) struct Reader<'a> {
     /// Services of other files that were read for `extends`, by file.
     pub(crate) bases: BTreeMap<String, Option<std::rc::Rc<Node>>>,
     findings: Vec<Finding>,
+    /// The last finding that there was no room for.
+    surplus: Option<Finding>,
     groups: BTreeMap<(Code, String), Group>,
     seen: Vec<Seen>,
     nodes: usize,
@@ -85,6 +89,7 @@ impl<'a> Reader<'a> {
             lacks_parents: false,
             bases: BTreeMap::new(),
             findings: Vec::new(),
+            surplus: None,
             groups: BTreeMap::new(),
             seen: Vec::new(),
             nodes: 0,
@@ -140,8 +145,15 @@ impl<'a> Reader<'a> {
     pub(crate) fn add(&mut self, code: Code, at: &At, path: &str, message: String) -> &mut Finding {
         let finding = self.finding(code, at, path, message);
         let index = self.findings.len();
-        self.findings.push(finding);
-        &mut self.findings[index]
+        if index < STORED_LIMIT {
+            self.findings.push(finding);
+            return &mut self.findings[index];
+        }
+        if finding.severity == Severity::Error {
+            self.findings[index - 1] = finding;
+            return &mut self.findings[index - 1];
+        }
+        self.surplus.insert(finding)
     }
 
     /// Adds a finding that stands once for all places that it is made for.
@@ -236,6 +248,9 @@ impl<'a> Reader<'a> {
             let file = finding.file.clone();
             known.insert((finding.code, file, span.start, span.end, finding.message.clone()))
         });
+        for finding in &mut findings {
+            finding.hint = finding.hint.take().map(|hint| self.without_values(&hint));
+        }
         if findings.len() > FINDING_LIMIT {
             // What decides about the file stays.
             findings.sort_by_key(|finding| finding.severity);

@@ -1,5 +1,6 @@
 //! Single values: texts, truth values, numbers, sizes, durations, and pairs.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use crate::code::Code;
@@ -151,11 +152,15 @@ impl Reader<'_> {
             }
         };
         let mut pairs: Vec<Pair> = Vec::new();
+        let mut index: HashMap<String, usize> = HashMap::new();
         for entry in entries {
             let Some(pair) = self.pair(view, entry) else { continue };
-            match pairs.iter_mut().find(|known| known.key == pair.key) {
-                Some(known) => *known = pair,
-                None => pairs.push(pair),
+            match index.get(&pair.key) {
+                Some(at) => pairs[*at] = pair,
+                None => {
+                    index.insert(pair.key.clone(), pairs.len());
+                    pairs.push(pair);
+                }
             }
         }
         pairs

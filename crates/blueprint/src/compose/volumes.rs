@@ -10,6 +10,8 @@ use super::paths::Location;
 use super::reader::Reader;
 use super::scalars::{parse_bytes, written_node};
 
+/// Most mounts of one service.
+const COUNT_LIMIT: usize = 500;
 /// Files of the host that only tell the time zone.
 const TIME_ZONE: &[&str] = &["/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo"];
 /// Where Docker's daemon listens.
@@ -48,14 +50,20 @@ impl Reader<'_> {
             }
         };
         for (other, is_read_only) in self.volumes_from(project, service) {
-            for (item, mount) in self.mounts(&other) {
+            for (item, mount) in self.mounts(&other).into_iter().take(COUNT_LIMIT) {
                 if let Some(mut volume) = self.volume(project, &item, mount) {
                     volume.is_read_only |= is_read_only;
                     add(volume);
                 }
             }
         }
-        for (item, mount) in self.mounts(service) {
+        let own = self.mounts(service);
+        if let Some((item, _)) = own.get(COUNT_LIMIT) {
+            let message = format!("a service mounts {COUNT_LIMIT} things at most");
+            self.bad(item, message, "mount what is needed");
+            return Vec::new();
+        }
+        for (item, mount) in own {
             if let Some(volume) = self.volume(project, &item, mount) {
                 add(volume);
             }
@@ -75,7 +83,7 @@ impl Reader<'_> {
     ) -> Vec<(View<'n>, bool)> {
         let Some(view) = service.get("volumes_from") else { return Vec::new() };
         let mut others = Vec::new();
-        for text in self.texts(&view) {
+        for text in self.texts(&view).into_iter().take(COUNT_LIMIT) {
             let (name, mode) = text.split_once(':').unwrap_or((&text, "rw"));
             let other = project.active.iter().find(|(known, _)| *known == name);
             others.extend(other.map(|(_, view)| (view.clone(), mode == "ro")));
@@ -183,7 +191,14 @@ impl Reader<'_> {
         let source = match mount.kind {
             Kind::Anonymous => VolumeSource::Anonymous,
             Kind::Tmpfs => VolumeSource::Tmpfs { size_bytes: mount.tmpfs_bytes },
-            Kind::Bind => self.bind(view, &mount.source)?,
+            Kind::Bind => {
+                let source = self.bind(view, &mount.source)?;
+                if matches!(source, VolumeSource::Project(_)) && !mount.is_read_only {
+                    let message = "`volumes`: files of the project are those of the release; what an instance writes there ends with it".to_owned();
+                    self.group(Code::FieldTranslated, &view.node.at, &view.path, message);
+                }
+                source
+            }
             Kind::Named => self.named(project, view, &mount.source)?,
         };
         Some(Volume { source, target: mount.target, is_read_only: mount.is_read_only })

@@ -10,7 +10,7 @@ const CLUSTER: &str = "there is one machine, so nothing is placed";
 const LABELS: &str = "no other tool reads labels of what Gable makes";
 const NETWORK: &str = "all services of a project share one private network of Gable's";
 const ROLLOUT: &str = "a deploy starts new instances beside the old ones, switches when they are healthy, and keeps the old ones when they are not";
-const STORE: &str = "a directory that Gable keeps";
+const STORE: &str = "a directory that Gable keeps; binds and memory stay what they are";
 const OWNER: &str = "small files belong to root; `mode` says who reads them";
 const BIND: &str = "binds are private, and nothing is made on the host";
 

@@ -39,7 +39,7 @@ fn files_are_asked_for_until_all_are_known() {
     assert_eq!(first.needs, [".env.a", "base.yaml", "s.txt", "sub/.env"]);
     input.more_files.insert("base.yaml".to_owned(), Some("services: {z: {image: x}}".to_owned()));
     input.more_files.insert("sub/.env".to_owned(), None);
-    assert_eq!(read(&input).needs, ["sub/other.yaml"]);
+    assert_eq!(read(&input).needs, [".env.a", "s.txt", "sub/other.yaml"]);
     input.more_files.insert(
         "sub/other.yaml".to_owned(),
         Some("services: {c: {image: x, env_file: [{path: c.env}]}}".to_owned()),
@@ -61,6 +61,7 @@ fn paths_are_relative_to_the_first_file_and_may_be_absolute_inside_the_project()
     input.home_dir = Some("/home/me".to_owned());
     insta::assert_snapshot!(understood(&input), @r"
     refused
+    deploy/compose.yaml:2:28 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it (2 places)
     deploy/compose.yaml:2:68 error host-path: a bind of a path of the host that lies outside the project
     ");
     input.allow_host_paths = true;
@@ -69,5 +70,6 @@ fn paths_are_relative_to_the_first_file_and_may_be_absolute_inside_the_project()
       mount project data at /data
       mount project conf at /conf
       mount host /home/me/x at /x
+    deploy/compose.yaml:2:28 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it (2 places)
     ");
 }

@@ -81,3 +81,31 @@ fn long_chains_of_dependencies_are_followed() {
     }
     assert!(settled(&one(&text)).is_accepted());
 }
+
+#[test]
+fn many_services_with_many_references_are_read_in_a_moment() {
+    let mut text = "services:\n".to_owned();
+    for number in 0..3000 {
+        let ports = format!("127.0.{}.{}:1-999:1-999", number / 250, number % 250);
+        writeln!(text, "  s{number}: {{image: x, volumes: ['v{number}:/x', 'none:/y'], depends_on: [x{number}], ports: ['{ports}']}}").unwrap();
+    }
+    text.push_str("volumes:\n");
+    for number in 0..3000 {
+        writeln!(text, "  v{number}:").unwrap();
+    }
+    let reading = settled(&one(&text));
+    assert!(!reading.is_accepted());
+    assert!(reading.problems.len() <= 500, "what nobody reads is left out");
+    let services: String = (0..9000).map(|number| format!("s{number}: {{image: x}}, ")).collect();
+    refused_as(&one(&format!("services: {{{services}}}\n")), Code::TooMuch);
+}
+
+#[test]
+fn long_lists_of_variables_are_read_in_a_moment() {
+    let pairs: String =
+        (0..50_000).map(|number| format!("      - V{number}=$X{number}\n")).collect();
+    let text = format!("services:\n  a:\n    image: x\n    environment:\n{pairs}");
+    let reading = settled(&one(&text));
+    assert_eq!(reading.missing.len(), 50_000);
+    assert_eq!(reading.blueprint.unwrap().services().next().unwrap().env.len(), 50_000);
+}

@@ -29,6 +29,7 @@ fn later_files_add_to_and_replace_what_earlier_ones_say() {
     service b worker x no limit
     service c worker y no limit
     compose.yaml:6:5 note field-translated: `ports`: HTTP goes through Gable's edge, so that a deploy drops no request; other TCP ports are listened on for the service (2 places)
+    compose.yaml:7:29 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it
     compose.yaml:9:5 note field-translated: `networks`: all services of a project share one private network; aliases become names in it (2 places)
     compose.yaml:12:1 note field-translated: `networks`: all services of a project share one private network of Gable's
     "#);
@@ -86,6 +87,7 @@ fn services_extend_others_of_the_same_and_of_other_files() {
       port *:81>80 http
       mount project common/conf at /conf
     compose.yaml:3:19 note field-translated: `ports`: HTTP goes through Gable's edge, so that a deploy drops no request; other TCP ports are listened on for the service (2 places)
+    common/base.yaml:3:63 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it
     "#);
 }
 
@@ -126,6 +128,7 @@ fn included_files_have_their_own_directory_and_variables() {
       mount project db/init at /init
     service job worker Dockerfile in . no limit
       X = "from file"
+    db/compose.yaml:1:53 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it
     "#);
 }
 
@@ -146,13 +149,14 @@ fn profiles_decide_what_runs() {
     let text = "services:\n  a: {image: x}\n  b: {image: x, profiles: [debug]}\n  c: {image: x, profiles: [more], depends_on: [a]}\n";
     insta::assert_snapshot!(understood(&one(text)), @r"
     service a worker x no limit
-    compose.yaml:3:17 note profile-off: a service waits for a profile that was not asked for (2 places)
+    compose.yaml:3:17 note profile-off: `b` waits for a profile that was not asked for
+    compose.yaml:4:17 note profile-off: `c` waits for a profile that was not asked for
     ");
     let input = Input { profiles: vec!["debug".to_owned()], ..one(text) };
     insta::assert_snapshot!(understood(&input), @r"
     service a worker x no limit
     service b worker x no limit
-    compose.yaml:4:17 note profile-off: a service waits for a profile that was not asked for
+    compose.yaml:4:17 note profile-off: `c` waits for a profile that was not asked for
     ");
 }
 

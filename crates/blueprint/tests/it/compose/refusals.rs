@@ -71,7 +71,6 @@ fn what_is_evidently_meant_is_repaired() {
     compose.yaml:1:1 note field-not-applicable: `version`: the specification has done away with it
     compose.yaml:5:5 repair field-spelling: there is no field `enviroment`; read as `environment` [fix]
     compose.yaml:6:5 repair field-spelling: there is no field `dependsOn`; read as `depends_on` [fix]
-    compose.yaml:6:17 error not-declared: there is no service `b`
     compose.yaml:7:14 repair unknown-value: there is no restart policy `sometimes`; read as `always`
     compose.yaml:8:5 repair unknown-field: there is no field `frobnicate` here; it was ignored
     compose.yaml:9:5 note field-translated: `ports`: HTTP goes through Gable's edge, so that a deploy drops no request; other TCP ports are listened on for the service

@@ -218,11 +218,12 @@ fn mounts_have_all_their_forms() {
       mount project kept at /bound ro
       after a service_started
     compose.yaml:7:9 note field-not-applicable: `volumes`: of the options behind a mount, only `ro` and `rw` mean something here
+    compose.yaml:8:9 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it (3 places)
     compose.yaml:10:9 repair value-spelling: `site/files` names a directory; read as `./site/files`
     compose.yaml:11:9 note field-not-applicable: the host's time zone is not mounted: instances run in UTC unless `TZ` says otherwise
     compose.yaml:12:54 note field-not-applicable: `propagation`: binds are private, and nothing is made on the host
     compose.yaml:16:17 note field-translated: `volumes_from`: what the other service mounts is mounted here too
-    compose.yaml:19:11 note field-translated: `driver_opts`: a directory that Gable keeps
+    compose.yaml:19:11 note field-translated: `driver_opts`: a directory that Gable keeps; binds and memory stay what they are
     ");
 }
 

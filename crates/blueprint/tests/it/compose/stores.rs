@@ -44,6 +44,7 @@ fn what_a_managed_store_cannot_honour_keeps_its_image_and_says_why() {
     compose.yaml:3:21 note stays-image: `trusting` runs as the image `postgres:16`: `POSTGRES_HOST_AUTH_METHOD: trust` lets everybody in without a password
     compose.yaml:4:18 note stays-image: `tuned` runs as the image `postgres:16`: the setting `shared_preload_libraries` of its `command` is none that a managed server takes over
     compose.yaml:5:23 note stays-image: `configured` runs as the image `postgres:16`: it mounts files of its own
+    compose.yaml:5:48 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it
     compose.yaml:6:18 note stays-image: `built` runs as the image `postgres:16`: it is built here
     compose.yaml:7:18 note stays-image: `shell` runs as the image `redis:7`: its `command` is more than a server with flags
     compose.yaml:8:20 note stays-image: `cluster` runs as the image `redis:7`: the flag `--cluster-enabled` is none that a managed server takes over
