@@ -112,13 +112,17 @@ impl Images {
         let name = reference.to_string();
         let limit_bytes = self.inner.limits.manifest_bytes;
         let raw = session.manifest(reference.asked(), limit_bytes).await?;
-        match Document::read(&raw, &name, &self.inner.limits)? {
-            Document::Manifest(_) => Ok(raw.digest),
+        let digest = match Document::read(&raw, &name, &self.inner.limits)? {
+            Document::Manifest(_) => raw.digest,
             Document::Index(variants) => {
-                let chosen = choose(&variants, &self.platform, &name)?;
-                Ok(chosen[0].checked(&name)?.digest)
+                choose(&variants, &self.platform, &name)?[0].checked(&name)?.digest
             }
+        };
+        // An image that is here under another name needs no pull, but the name is worth keeping.
+        if self.find_in_background(&digest).await?.is_some() {
+            self.remember(reference, &digest).await?;
         }
+        Ok(digest)
     }
 
     /// Brings an image here: the one with `digest`, where that is given, otherwise the one that
@@ -141,7 +145,10 @@ impl Images {
         if let Some(expected) = &expected
             && let Some(image) = self.find_in_background(expected).await?
         {
-            self.remember(reference, &image.digest).await?;
+            // An older release that is wanted again does not say what the tag means.
+            if self.known(reference).is_none() {
+                self.remember(reference, &image.digest).await?;
+            }
             progress(Progress::Present);
             return Ok(image);
         }

@@ -41,12 +41,15 @@ async fn entries_that_reach_outside_are_refused_by_name() {
     let outside = world.dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("secret"), "secret").unwrap();
+    fs::create_dir(outside.join("sub")).unwrap();
     let deep = "../".repeat(20) + outside.to_str().unwrap().trim_start_matches('/');
     check(&world, new().file("../x", ""), "../x", "goes up").await;
     check(&world, new().file("a/../../x", ""), "a/../../x", "goes up").await;
     check(&world, new().file("/etc/x", ""), "/etc/x", "begins at the root").await;
     check(&world, new().symlink("up", &deep).file("up/x", ""), "up/x", "leads out").await;
     check(&world, new().symlink("up", "a/../..").dir("a").dir("up/x"), "up/x", "leads out").await;
+    let below = new().symlink("up", &deep).file("up/sub/x", "");
+    check(&world, below, "up/sub/x", "leads out").await;
     check(&world, new().symlink("l", "l").file("l/x", ""), "l/x", "circle").await;
     check(
         &world,
@@ -67,7 +70,8 @@ async fn entries_that_reach_outside_are_refused_by_name() {
     check(&world, new().hard_link("h", "etc/passwd"), "h", "not there").await;
     let linked = new().symlink("up", &deep).hard_link("h", "up/secret");
     check(&world, linked, "h", "leads out").await;
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
     assert_eq!(fs::read_to_string(outside.join("secret")).unwrap(), "secret");
 }
 
@@ -75,10 +79,14 @@ async fn entries_that_reach_outside_are_refused_by_name() {
 async fn an_absolute_link_leads_into_the_layer_and_not_to_the_host() {
     let Some(world) = World::new() else { return };
     let outside = world.dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    let layer = Layer::new().symlink("link", outside.to_str().unwrap()).file("link/x", "1");
+    fs::create_dir_all(outside.join("sub")).unwrap();
+    let layer = Layer::new()
+        .symlink("link", outside.to_str().unwrap())
+        .file("link/x", "1")
+        .file("link/sub/x", "1");
     let image = import(&world, &image(&[layer], &json!({}))).await.unwrap();
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
     let inside = image.layers[0].join(outside.strip_prefix("/").unwrap()).join("x");
     assert_eq!(fs::read_to_string(inside).unwrap(), "1");
 }

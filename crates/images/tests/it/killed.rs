@@ -87,6 +87,22 @@ async fn a_blob_that_came_before_a_kill_is_not_fetched_again() {
 }
 
 #[tokio::test]
+async fn a_blob_that_a_kill_left_beside_its_layer_is_removed() {
+    let Some(world) = World::new() else { return };
+    let registry = Registry::start();
+    let made = image(&[Layer::new().file("a", "1")], &json!({}));
+    registry.push("app", "1", &made).await;
+    let reference = registry.reference("app:1");
+    world.images.pull(&reference, None, None, &silent).await.unwrap();
+    // What a kill between the unpacking and the removal of the blob leaves.
+    let blobs = world.path().join("blobs/sha256");
+    std::fs::remove_file(blobs.join(made.digest().hex())).unwrap();
+    std::fs::write(blobs.join(images::Digest::of(&made.blobs[0]).hex()), &made.blobs[0]).unwrap();
+    world.images.pull(&reference, None, None, &silent).await.unwrap();
+    assert_eq!(world.counts(), (0, 1, 2));
+}
+
+#[tokio::test]
 async fn a_pull_that_nobody_waits_for_leaves_nothing_and_can_be_repeated() {
     let Some(world) = World::new() else { return };
     let registry = Registry::start();
@@ -94,7 +110,9 @@ async fn a_pull_that_nobody_waits_for_leaves_nothing_and_can_be_repeated() {
     registry.push("app", "1", &made).await;
     let reference = registry.reference("app:1");
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    let hear = move |progress| drop(sender.send(progress));
+    let hear = move |progress| {
+        let _ = sender.send(progress);
+    };
     tokio::select! {
         _ = world.images.pull(&reference, None, None, &hear) => {}
         () = async { while let Some(images::Progress::Resolving) = receiver.recv().await {} } => {}

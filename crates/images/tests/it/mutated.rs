@@ -11,13 +11,15 @@ use crate::layer::{Layer, architecture, assemble};
 use crate::world::{World, silent};
 
 /// Parts that strangers are known to combine.
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 16] = [
     "a",
     "b",
     "a/b",
     "a/b/c",
     "link",
     "link/x",
+    "link/sub/x",
+    "link/sub",
     "..",
     "../x",
     "/etc/x",
@@ -28,8 +30,13 @@ const PATHS: [&str; 14] = [
     "dev/null",
 ];
 
+/// What to make, in which way, leading where.
+type Choice = (usize, usize, usize);
+/// A byte to change, and what to.
+type Flip = (prop::sample::Index, u8);
+
 /// A header, in parts that are chosen one by one.
-fn layer(choices: &[(usize, usize, usize)], outside: &str) -> Layer {
+fn layer(choices: &[Choice], outside: &str) -> Layer {
     let up = "../".repeat(12) + outside.trim_start_matches('/');
     let targets = [outside, &up, ".", "..", "a", "link", "a/b", "/"];
     let mut layer = Layer::new();
@@ -51,7 +58,7 @@ fn no_mutated_layer_is_written_outside() {
     let Some(world) = World::new() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let outside = world.dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
+    fs::create_dir_all(outside.join("sub")).unwrap();
     fs::write(outside.join("secret"), "secret").unwrap();
     let layout = world.dir.path().join("layout");
     let config = Config { cases: 400, failure_persistence: None, ..Config::default() };
@@ -59,7 +66,7 @@ fn no_mutated_layer_is_written_outside() {
     // Single bytes are changed with the checksum mended, so that the change is looked at.
     let flips = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     let strategy = (choices, flips);
-    let check = |(choices, flips): (Vec<(usize, usize, usize)>, Vec<(prop::sample::Index, u8)>)| {
+    let check = |(choices, flips): (Vec<Choice>, Vec<Flip>)| {
         let mut layer = layer(&choices, outside.to_str().unwrap());
         for (place, byte) in flips {
             let place = place.index(layer.0.len());
@@ -73,7 +80,8 @@ fn no_mutated_layer_is_written_outside() {
         let (unfinished, layers, _) = world.counts();
         prop_assert_eq!(unfinished, 0);
         prop_assert_eq!(layers, usize::from(result.is_ok()));
-        prop_assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+        prop_assert_eq!(fs::read_dir(&outside).unwrap().count(), 2);
+        prop_assert_eq!(fs::read_dir(outside.join("sub")).unwrap().count(), 0);
         prop_assert_eq!(fs::read_to_string(outside.join("secret")).unwrap(), "secret");
         prop_assert_eq!(fs::read_dir(world.dir.path()).unwrap().count(), 3);
         runtime.block_on(world.images.collect_garbage(&[])).unwrap();

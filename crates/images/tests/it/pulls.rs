@@ -74,6 +74,14 @@ async fn a_moved_tag_is_noticed_and_a_pin_holds() {
     assert_eq!(image.digest, new.digest());
     assert_eq!(world.images.known(&reference), Some(new.digest()));
 
+    // An older release that is wanted again does not change what the tag means.
+    let image = world.images.pull(&reference, Some(&old.digest()), None, &silent).await.unwrap();
+    assert_eq!(image.digest, old.digest());
+    assert_eq!(world.images.known(&reference), Some(new.digest()));
+    registry.push("app", "latest", &old).await;
+    assert_eq!(world.images.resolve(&reference, None).await.unwrap(), old.digest());
+    assert_eq!(world.images.known(&reference), Some(old.digest()));
+
     let pinned = registry.reference(&format!("app@{}", old.digest()));
     assert_eq!(world.images.known(&pinned), Some(old.digest()));
     let image = world.images.pull(&pinned, None, None, &silent).await.unwrap();

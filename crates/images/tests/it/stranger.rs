@@ -109,8 +109,10 @@ async fn serve(
     let head = format!("HTTP/1.1 {}connection: close\r\n\r\n", answer.head);
     stream.write_all(head.as_bytes()).await.ok()?;
     stream.write_all(&answer.body).await.ok()?;
-    while answer.is_endless {
-        stream.write_all(&[0; 65536]).await.ok()?;
+    if answer.is_endless {
+        loop {
+            stream.write_all(&[0; 65536]).await.ok()?;
+        }
     }
     stream.shutdown().await.ok()
 }
