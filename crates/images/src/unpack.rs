@@ -4,7 +4,7 @@
 //! it and through no symlink; paths that go up or begin at the root, devices, and hard links to
 //! anything but a file of the same layer are refused by name. Whiteouts become overlayfs's own:
 //! a character device 0/0, and `trusted.overlay.opaque` on a directory. What a layer brings of
-//! `trusted.*` is never taken over: overlayfs would believe it.
+//! `trusted.*` or `user.overlay.*` is never taken over: overlayfs would believe it.
 //!
 //! Two things are left out in silence, because ordinary base images have them: special files
 //! below `dev`, where every instance gets a file system of its own, and extended attributes other

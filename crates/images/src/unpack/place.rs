@@ -236,7 +236,8 @@ fn dress(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), Trouble> {
         return Err(Trouble::Refused("it has too many extended attributes"));
     }
     for (name, value) in &entry.xattrs {
-        if name != b"security.capability" && !name.starts_with(b"user.") {
+        let is_of_overlay = name.starts_with(b"user.overlay.");
+        if name != b"security.capability" && (!name.starts_with(b"user.") || is_of_overlay) {
             continue;
         }
         match fsetxattr(file, name.as_slice(), value, XattrFlags::empty()) {

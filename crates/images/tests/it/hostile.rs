@@ -220,3 +220,22 @@ async fn a_directory_that_hides_itself_is_removed_with_the_rest() {
     fails(&world, &image(&[layer], &json!({})), "image-refused").await;
     assert!(Path::new(&world.path()).join("tmp").exists());
 }
+
+#[tokio::test]
+async fn without_root_nothing_is_unpacked_and_the_reason_is_said() {
+    let Some(world) = World::new() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    write_layout(dir.path(), &[&image(&[Layer::new()], &json!({}))]);
+    // Of this thread alone, which ends with this test.
+    let nobody = rustix::process::Uid::from_raw(65_534);
+    let root = rustix::process::Uid::ROOT;
+    rustix::thread::set_thread_res_uid(root, nobody, root).unwrap();
+    let imported = world.images.import_layout(dir.path(), &silent).await;
+    let reference = "127.0.0.1:1/app:1".parse().unwrap();
+    let pulled = world.images.pull(&reference, None, None, &silent).await;
+    rustix::thread::set_thread_res_uid(root, root, root).unwrap();
+    for error in [imported.unwrap_err(), pulled.unwrap_err()] {
+        assert_eq!(error.problem().code, "image-needs-root");
+        assert!(error.problem().hint.unwrap().contains("root"));
+    }
+}

@@ -109,6 +109,7 @@ async fn owners_modes_times_links_and_capabilities_survive() {
                 ("mtime".into(), b"12.5".to_vec()),
                 ("SCHILY.xattr.security.capability".into(), capability.clone()),
                 ("SCHILY.xattr.trusted.overlay.redirect".into(), b"/etc".to_vec()),
+                ("SCHILY.xattr.user.overlay.redirect".into(), b"/etc".to_vec()),
                 ("SCHILY.xattr.user.note".into(), b"a=b\n".to_vec()),
             ],
             ..Entry::new("short", EntryType::Regular)
@@ -137,6 +138,7 @@ async fn owners_modes_times_links_and_capabilities_survive() {
     assert_eq!(attribute("security.capability"), Some(capability));
     assert_eq!(attribute("user.note").as_deref(), Some(b"a=b\n".as_slice()));
     assert_eq!(attribute("trusted.overlay.redirect"), None);
+    assert_eq!(attribute("user.overlay.redirect"), None);
     assert!(!root.join("dev/console").exists() && !root.join("dev/pipe").exists());
     assert!(root.join("dev/plain").exists());
 }

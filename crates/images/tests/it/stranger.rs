@@ -216,6 +216,26 @@ async fn a_token_is_fetched_once_and_sent_with_everything() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_another_machine_does_not_take_the_credential_along() {
+    let Some((world, stranger, made)) = scene().await else { return };
+    let other = Stranger::start().await;
+    other.offer(&made);
+    let digest = Digest::of(&made.blobs[0]);
+    let path = format!("/v2/app/blobs/{digest}");
+    let location = format!("location: http://{}{path}\r\ncontent-length: 0\r\n", other.host);
+    stranger.answer(&path, &[Answer::new("307 Elsewhere", &location, b"")]);
+    let challenge = "www-authenticate: Basic realm=\"x\"\r\ncontent-length: 0\r\n";
+    let refuse = Answer::new("401 Unauthorized", challenge, b"");
+    stranger.answer("/v2/app/manifests/1", &[refuse, Answer::ok(&made.manifest)]);
+    let credential =
+        images::Credential { username: "user".to_owned(), password: "secret".to_owned().into() };
+    let reference = stranger.reference();
+    world.images.pull(&reference, None, Some(&credential), &silent).await.unwrap();
+    assert_eq!(stranger.asked("authorization: Basic"), 3);
+    assert_eq!((other.asked(digest.as_str()), other.asked("authorization:")), (1, 0));
+}
+
+#[tokio::test]
 async fn a_registry_that_limits_or_fails_is_named_with_its_answer() {
     let Some((world, stranger, _)) = scene().await else { return };
     for (status, hint) in [("429 Too Many Requests", "log in"), ("503 Busy", "later")] {
