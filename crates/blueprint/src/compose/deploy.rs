@@ -1,6 +1,6 @@
 //! How many instances there are, and how large.
 
-use model::{InstanceType, UpdateOrder};
+use model::InstanceType;
 
 use crate::code::Code;
 
@@ -22,21 +22,6 @@ impl Reader<'_> {
         let Some(view) = service.get("scale").or_else(replicas) else { return 1 };
         let number = self.number(&view, 0..=1000).unwrap_or(1);
         u32::try_from(number).unwrap_or(1)
-    }
-
-    /// `deploy.update_config.order`.
-    pub(crate) fn update_order(&mut self, service: &View<'_>) -> Option<UpdateOrder> {
-        let order = service.get("deploy")?.get("update_config")?.get("order")?;
-        let text = self.text(&order)?;
-        let known = text.trim().parse().ok();
-        if known.is_none() {
-            self.bad(
-                &order,
-                format!("there is no order `{}`", written(&order)),
-                "write `start-first` or `stop-first`",
-            );
-        }
-        known
     }
 
     /// What each instance may use.
