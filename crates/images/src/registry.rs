@@ -42,14 +42,21 @@ impl Http {
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        let builder = Client::builder()
-            .user_agent(USER_AGENT)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .redirect(redirect::Policy::custom(follow));
-        // A proxy of the operator's leads to other machines, not to this one.
-        let builder = if is_direct { builder.no_proxy() } else { builder };
-        let client = builder.build().map_err(|error| unreachable(host, &error))?;
+        let builder = || {
+            let builder = Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(READ_TIMEOUT)
+                .redirect(redirect::Policy::custom(follow));
+            // A proxy of the operator's leads to other machines, not to this one.
+            if is_direct { builder.no_proxy() } else { builder }
+        };
+        let client = match builder().build() {
+            // A machine that trusts nobody can still ask itself.
+            Err(_) if is_direct => builder().tls_certs_only([]).build(),
+            result => result,
+        };
+        let client = client.map_err(|error| unreachable(host, &error))?;
         Ok(place.get_or_init(|| client))
     }
 }

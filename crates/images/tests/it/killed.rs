@@ -12,7 +12,7 @@ use crate::registry::Registry;
 use crate::world::{World, counts, silent};
 
 /// The helper of these tests, which cargo builds beside them.
-fn helper() -> PathBuf {
+pub(crate) fn helper() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let helper = exe.parent().unwrap().with_file_name("examples").join("images-helper");
     assert!(helper.exists(), "run all targets: `cargo test -p images` makes {}", helper.display());

@@ -54,3 +54,25 @@ async fn a_credential_of_the_settings_is_used_for_its_host() {
     let image = world.images.pull(&registry.reference("app:1"), None, None, &silent).await.unwrap();
     assert_eq!(image.digest, made.digest());
 }
+
+#[tokio::test]
+async fn a_machine_that_trusts_nobody_can_still_ask_itself() {
+    let Some(world) = World::new() else { return };
+    let registry = Registry::start();
+    let made = image(&[Layer::new().file("a", "1")], &json!({}));
+    registry.push("app", "1", &made).await;
+    let pull = |reference: &str, dir: &str| {
+        let output = std::process::Command::new(crate::killed::helper())
+            .arg(world.dir.path().join(dir))
+            .arg(reference)
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("SSL_CERT_DIR", world.dir.path())
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(pull(&registry.reference("app:1").to_string(), "local"), (true, String::new()));
+    // One elsewhere cannot be trusted, which is said.
+    let (is_done, said) = pull("registry.invalid/app:1", "far");
+    assert!(!is_done && said.contains("certificates"), "{said}");
+}
