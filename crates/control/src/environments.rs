@@ -43,6 +43,21 @@ pub fn set_stopped(platform: &Platform, id: &EnvironmentId, is_stopped: bool) ->
     Ok(store::environments::set_stopped(&platform.store, id, is_stopped)?)
 }
 
+/// The environment of these names, if there is one.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn by_names(
+    platform: &Platform,
+    project: &str,
+    name: &str,
+) -> Result<Option<Environment>, Error> {
+    Ok(match store::projects::by_name(&platform.store, project)? {
+        Some(project) => store::environments::by_name(&platform.store, &project.id, name)?,
+        None => None,
+    })
+}
+
 /// The name of the project that an environment belongs to.
 ///
 /// # Errors

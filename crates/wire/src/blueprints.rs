@@ -10,9 +10,19 @@ use crate::deploys::DeployRef;
 pub struct ApplyRequest {
     /// Absolute path of the repository, or of a folder in it.
     pub path: String,
-    /// The Blueprint's file, absolute or relative to `path`; `render.yaml` or `render.yml` if `None`.
+    /// The Blueprint's file or compose files in their order, relative to `path`; those with the
+    /// usual names if empty.
     #[serde(default)]
-    pub blueprint_file: Option<String>,
+    pub files: Vec<String>,
+    /// Profiles of compose files.
+    #[serde(default)]
+    pub profiles: Vec<String>,
+    /// Run data images of compose files as they are, never as managed stores.
+    #[serde(default)]
+    pub uses_images: bool,
+    /// Let compose files mount paths of the host outside the project.
+    #[serde(default)]
+    pub allows_host_paths: bool,
     /// Read it as Render does, without repairs.
     #[serde(default)]
     pub strict: bool,
@@ -39,7 +49,7 @@ impl std::fmt::Debug for ApplyRequest {
         formatter
             .debug_struct("ApplyRequest")
             .field("path", &self.path)
-            .field("blueprint_file", &self.blueprint_file)
+            .field("files", &self.files)
             .field("strict", &self.strict)
             .field("project", &self.project)
             .field("set", &self.set)

@@ -37,7 +37,13 @@ pub struct Request {
     /// A directory in the repository.
     pub path: PathBuf,
     /// The Blueprint's file, relative to the path.
-    pub blueprint_file: Option<String>,
+    pub files: Vec<String>,
+    /// Profiles of compose files.
+    pub profiles: Vec<String>,
+    /// Whether data images of compose files run as they are, never as managed stores.
+    pub uses_images: bool,
+    /// Whether compose files may mount paths of the host outside the project.
+    pub allows_host_paths: bool,
     /// Whether to take Render's own verdict.
     pub is_strict: bool,
     /// The project's name, when it is not the directory's.
@@ -76,7 +82,8 @@ pub struct Draft {
     /// The Blueprint's file in the repository.
     pub blueprint_file: String,
     /// The Blueprint's text.
-    pub text: String,
+    /// The texts of all files that were read, by path.
+    pub texts: std::collections::BTreeMap<String, String>,
     /// Where it comes from.
     pub source: Source,
     /// What the reader has to say.
@@ -341,7 +348,10 @@ pub(crate) fn request_of(platform: &Platform, row: &ServiceRow) -> Result<Reques
     };
     Ok(Request {
         path: remembered.path,
-        blueprint_file: remembered.blueprint_file,
+        files: remembered.files,
+        profiles: remembered.profiles,
+        uses_images: remembered.uses_images,
+        allows_host_paths: remembered.allows_host_paths,
         is_strict: remembered.is_strict,
         project: remembered.project,
         set: Vec::new(),

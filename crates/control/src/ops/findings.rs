@@ -48,9 +48,15 @@ impl Draft {
             message: found.message.clone(),
             line: u32::try_from(found.span.line).unwrap_or(u32::MAX),
             column: u32::try_from(found.span.column).unwrap_or(u32::MAX),
-            rendered: blueprint::render(found, &self.text, &self.blueprint_file, false),
+            rendered: self.render(found),
             hint: found.hint.clone(),
         };
         self.findings.iter().map(finding).collect()
+    }
+
+    fn render(&self, found: &blueprint::Finding) -> String {
+        let file = found.file.as_deref().unwrap_or(&self.blueprint_file);
+        let text = self.texts.get(file).map_or("", String::as_str);
+        blueprint::render(found, text, file, false)
     }
 }

@@ -20,7 +20,10 @@ fn repository(path: &Path, blueprint: &str) {
 fn request(path: &Path) -> Request {
     Request {
         path: path.to_owned(),
-        blueprint_file: None,
+        files: Vec::new(),
+        profiles: Vec::new(),
+        uses_images: false,
+        allows_host_paths: false,
         refreshes_images: false,
         is_strict: false,
         project: None,

@@ -13,7 +13,7 @@ use super::stop::Stop;
 /// # Errors
 /// When a path does not exist or a value cannot be understood; never with a value in it.
 pub(crate) fn request(args: &SourceArgs) -> Result<ApplyRequest, Stop> {
-    let (path, file) = place(args)?;
+    let (path, files) = place(args)?;
     let mut set = Vec::new();
     for file in &args.env_file {
         let pairs = read_pairs(file)?;
@@ -23,7 +23,10 @@ pub(crate) fn request(args: &SourceArgs) -> Result<ApplyRequest, Stop> {
     let operator_env = args.operator_env.as_deref().map(read_pairs).transpose()?;
     Ok(ApplyRequest {
         path: text(&path)?,
-        blueprint_file: file.as_deref().map(text).transpose()?,
+        files: files.iter().map(|file| text(file)).collect::<Result<_, _>>()?,
+        profiles: args.profile.clone(),
+        uses_images: args.images,
+        allows_host_paths: args.allow_host_paths,
         strict: args.strict,
         project: args.project.clone(),
         set,
@@ -34,7 +37,7 @@ pub(crate) fn request(args: &SourceArgs) -> Result<ApplyRequest, Stop> {
 }
 
 /// The folder and the file in it; PATH may name the file itself.
-fn place(args: &SourceArgs) -> Result<(PathBuf, Option<PathBuf>), Stop> {
+fn place(args: &SourceArgs) -> Result<(PathBuf, Vec<PathBuf>), Stop> {
     let missing = |path: &Path, error: std::io::Error| {
         Stop::usage(format!("{} cannot be read: {error}", path.display()))
     };
@@ -42,12 +45,11 @@ fn place(args: &SourceArgs) -> Result<(PathBuf, Option<PathBuf>), Stop> {
     if path.is_dir() {
         return Ok((path, args.file.clone()));
     }
-    if args.file.is_some() {
+    if !args.file.is_empty() {
         return Err(Stop::usage("PATH is a file, so `--file` has no place"));
     }
     let folder = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
-    let name = path.file_name().map(PathBuf::from);
-    Ok((folder, name))
+    Ok((folder, path.file_name().map(PathBuf::from).into_iter().collect()))
 }
 
 fn text(path: &Path) -> Result<String, Stop> {

@@ -39,7 +39,10 @@ pub(crate) async fn apply(
 fn translate(request: wire::ApplyRequest) -> Request {
     Request {
         path: request.path.into(),
-        blueprint_file: request.blueprint_file,
+        files: request.files,
+        profiles: request.profiles,
+        uses_images: request.uses_images,
+        allows_host_paths: request.allows_host_paths,
         is_strict: request.strict,
         project: request.project,
         set: request

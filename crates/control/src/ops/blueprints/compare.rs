@@ -24,14 +24,21 @@ pub(super) async fn draft(
     let mut draft = Draft {
         project: found.project.clone(),
         blueprint_file: found.blueprint_file.clone(),
-        text: found.text.clone(),
+        texts: found.understood.texts.clone(),
         source: found.source.clone(),
-        findings: found.reading.problems.clone(),
+        findings: found.understood.problems.clone(),
         changes: Vec::new(),
         missing: Vec::new(),
         notes: Vec::new(),
         is_refused: found.blueprint().is_none(),
     };
+    draft.missing.extend(found.understood.missing.iter().map(|key| Missing {
+        environment: super::DEFAULT_ENVIRONMENT.to_owned(),
+        service: found.blueprint_file.clone(),
+        key: key.clone(),
+        why: "the file names it, and nothing gives it a value".to_owned(),
+        hint: Some(format!("write it into `.env` beside the file, or give `--set {key}=…`")),
+    }));
     let mut resolved = Vec::new();
     for scope in &picture.scopes {
         draft.changes.extend(scope.changes.iter().cloned());

@@ -1,9 +1,11 @@
-//! From a directory to a Blueprint.
+//! From a directory to a Blueprint, or to what compose files declare.
+
+mod compose;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blueprint::{Blueprint, Mode, ReadOptions, Reading};
+use blueprint::{Blueprint, Code, Finding, Mode, ReadOptions};
 use model::{Commit, Problem};
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +33,15 @@ pub struct Source {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Remembered {
     pub(crate) path: PathBuf,
-    pub(crate) blueprint_file: Option<String>,
+    #[serde(default)]
+    pub(crate) files: Vec<String>,
     pub(crate) is_strict: bool,
+    #[serde(default)]
+    pub(crate) profiles: Vec<String>,
+    #[serde(default)]
+    pub(crate) uses_images: bool,
+    #[serde(default)]
+    pub(crate) allows_host_paths: bool,
     pub(crate) project: Option<String>,
     /// The name under which the source is kept, where it is not the project's.
     #[serde(default)]
@@ -43,14 +52,15 @@ pub(crate) struct Remembered {
 pub(super) struct Found {
     pub(super) project: String,
     pub(super) blueprint_file: String,
-    pub(super) text: String,
+    pub(super) understood: Understood,
     pub(super) source: Source,
-    pub(super) reading: Reading,
     /// By service name: the source of services that name another repository or branch.
     pub(super) others: BTreeMap<String, Commit>,
     pub(super) remembered: Remembered,
     /// Whether registries are asked what the names of images mean now.
     pub(super) refreshes_images: bool,
+    /// Whether it was read from compose files.
+    pub(super) is_compose: bool,
 }
 
 impl Found {
@@ -65,8 +75,22 @@ impl Found {
     }
 
     pub(super) fn blueprint(&self) -> Option<&Blueprint> {
-        self.reading.blueprint.as_ref()
+        self.understood.blueprint.as_ref()
     }
+}
+
+/// What the files say.
+pub(super) struct Understood {
+    /// What they declare; `None` when it cannot be run.
+    pub(super) blueprint: Option<Blueprint>,
+    /// What the reader has to say.
+    pub(super) problems: Vec<Finding>,
+    /// The texts, by path.
+    pub(super) texts: BTreeMap<String, String>,
+    /// Variables of compose files without a value.
+    pub(super) missing: Vec<String>,
+    /// What a person should know.
+    pub(super) notes: Vec<String>,
 }
 
 pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found, Error> {
@@ -85,39 +109,83 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
         Some(commit) => platform.sources.revision(&project, &path, commit).await?,
         None => platform.sources.snapshot(&project, &path).await?,
     };
-    let (file, bytes) = find(platform, &project, &snapshot, request).await?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        Error::from(
-            Problem::new("blueprint-not-text", format!("{file} is not UTF-8 text"))
-                .hint("save it as UTF-8"),
-        )
-    })?;
-    let mode = if request.is_strict { Mode::Strict } else { Mode::Tolerant };
-    let options = ReadOptions { mode, file_name: file.clone(), project_name: project.clone() };
-    let reading = blueprint::read(&text, &options);
+    let files = find(platform, &project, &snapshot, request).await?;
+    let blueprint_file = names(&files);
+    let blueprint = understand(&project, request, &files);
+    let is_compose = blueprint.is_none();
     let mut source = Source {
         path: path.display().to_string(),
         commit: snapshot.commit,
         origin: snapshot.origin,
         notes: snapshot.notes.iter().map(ToString::to_string).collect(),
     };
-    take_root(platform, &project, &snapshot.sub_path, &reading, &mut source).await?;
-    let others = others(platform, &project, &reading, &mut source).await?;
+    let understood = match blueprint {
+        Some(understood) => {
+            let blueprint = understood.blueprint.as_ref();
+            take_root(platform, &project, &snapshot.sub_path, blueprint, &mut source).await?;
+            understood
+        }
+        None => {
+            let place = compose::Place {
+                project: &project,
+                commit_id: &source.commit.id,
+                tree: request.commit.is_none().then(|| root_of(&path, &snapshot.sub_path)),
+            };
+            compose::read(platform, &place, request, files).await?
+        }
+    };
+    source.notes.extend(understood.notes.iter().cloned());
+    let others = others(platform, &project, understood.blueprint.as_ref(), &mut source).await?;
     Ok(Found {
         source,
         others,
         remembered: Remembered {
             path,
-            blueprint_file: request.blueprint_file.clone(),
+            files: request.files.clone(),
             is_strict: request.is_strict,
+            profiles: request.profiles.clone(),
+            uses_images: request.uses_images,
+            allows_host_paths: request.allows_host_paths,
             project: request.project.clone(),
             sources: Some(project.clone()),
         },
         project,
-        blueprint_file: file,
+        blueprint_file,
+        is_compose,
         refreshes_images: request.refreshes_images,
-        text,
-        reading,
+        understood,
+    })
+}
+
+/// The paths of the files, for a person.
+fn names(files: &[(String, String)]) -> String {
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    names.join(" + ")
+}
+
+/// The working tree that a directory of it belongs to.
+fn root_of(path: &Path, sub_path: &str) -> PathBuf {
+    let depth = Path::new(sub_path).components().count();
+    path.ancestors().nth(depth).unwrap_or(path).to_owned()
+}
+
+/// Reads a Blueprint; `None` when the files are compose files.
+fn understand(project: &str, request: &Request, files: &[(String, String)]) -> Option<Understood> {
+    let [(name, text)] = files else { return None };
+    let base = name.rsplit('/').next().unwrap_or(name);
+    if base.contains("compose") {
+        return None;
+    }
+    let mode = if request.is_strict { Mode::Strict } else { Mode::Tolerant };
+    let options = ReadOptions { mode, file_name: name.clone(), project_name: project.to_owned() };
+    let reading = blueprint::read(text, &options);
+    let is_compose = reading.problems.iter().any(|finding| finding.code == Code::ComposeFile);
+    (!is_compose).then(|| Understood {
+        blueprint: reading.blueprint,
+        problems: reading.problems,
+        texts: BTreeMap::from([(name.clone(), text.clone())]),
+        missing: Vec::new(),
+        notes: Vec::new(),
     })
 }
 
@@ -126,17 +194,16 @@ async fn take_root(
     platform: &Platform,
     project: &str,
     sub_path: &str,
-    reading: &Reading,
+    blueprint: Option<&Blueprint>,
     source: &mut Source,
 ) -> Result<(), Error> {
     if sub_path.is_empty() {
         return Ok(());
     }
     let files = platform.sources.list_files(project, &source.commit.id).await?;
-    let roots: Vec<&str> = reading
-        .blueprint
-        .iter()
-        .flat_map(|blueprint| blueprint.services())
+    let roots: Vec<&str> = blueprint
+        .into_iter()
+        .flat_map(Blueprint::services)
         .map(|service| service.root_dir.as_str())
         .collect();
     if reconcile::source::is_directory_the_source(&files, sub_path, &roots) {
@@ -154,11 +221,11 @@ async fn take_root(
 async fn others(
     platform: &Platform,
     project: &str,
-    reading: &Reading,
+    blueprint: Option<&Blueprint>,
     source: &mut Source,
 ) -> Result<BTreeMap<String, Commit>, Error> {
     let mut others = BTreeMap::new();
-    let services = reading.blueprint.iter().flat_map(|blueprint| blueprint.services());
+    let services = blueprint.into_iter().flat_map(Blueprint::services);
     for service in services {
         let Some(repo) = &service.repo else { continue };
         let is_this = match &source.origin {
@@ -221,36 +288,76 @@ fn slug(text: &str) -> String {
     if slug.is_empty() { "project".to_owned() } else { slug }
 }
 
+/// The files that were asked for, or those with the usual names: first in the directory, then at
+/// the repository's root.
 async fn find(
     platform: &Platform,
     project: &str,
     snapshot: &build::Snapshot,
     request: &Request,
-) -> Result<(String, Vec<u8>), Error> {
-    let below = |name: &str| {
-        let name = name.trim_start_matches("./");
-        if snapshot.sub_path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}/{name}", snapshot.sub_path)
-        }
-    };
-    let names: Vec<String> = match &request.blueprint_file {
-        Some(name) => vec![below(name)],
-        None => NAMES
-            .iter()
-            .map(|name| below(name))
-            .chain(NAMES.iter().map(|name| (*name).to_owned()))
-            .collect(),
-    };
-    let mut files = platform.sources.read_files(project, &snapshot.commit.id, &names).await?;
-    for name in &names {
-        if let Some(bytes) = files.remove(name) {
-            return Ok((name.clone(), bytes));
+) -> Result<Vec<(String, String)>, Error> {
+    let commit_id = &snapshot.commit.id;
+    let below = |name: &str| join(&snapshot.sub_path, name);
+    let mut wanted: Vec<String> = request.files.iter().map(|name| below(name)).collect();
+    if wanted.is_empty() {
+        let listing = platform.sources.list_files(project, commit_id).await?;
+        wanted = [snapshot.sub_path.as_str(), ""]
+            .into_iter()
+            .map(|folder| usual(folder, &listing))
+            .find(|names| !names.is_empty())
+            .unwrap_or_else(|| vec![below(NAMES[0])]);
+    }
+    let mut found = platform.sources.read_files(project, commit_id, &wanted).await?;
+    let mut files = Vec::new();
+    for name in wanted {
+        let Some(bytes) = found.remove(&name) else {
+            return Err(not_found(request, &name).into());
+        };
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Error::from(
+                Problem::new("blueprint-not-text", format!("{name} is not UTF-8 text"))
+                    .hint("save it as UTF-8"),
+            )
+        })?;
+        files.push((name, text));
+    }
+    Ok(files)
+}
+
+/// The files with the usual names in a folder of a commit.
+fn usual(folder: &str, listing: &[String]) -> Vec<String> {
+    let here: Vec<&str> = listing
+        .iter()
+        .filter_map(|file| {
+            let name = if folder.is_empty() {
+                file
+            } else {
+                file.strip_prefix(folder)?.strip_prefix('/')?
+            };
+            (!name.contains('/')).then_some(name)
+        })
+        .collect();
+    match NAMES.iter().find(|name| here.contains(*name)) {
+        Some(name) => vec![join(folder, name)],
+        None => {
+            let names = blueprint::compose::default_files(&here);
+            names.iter().map(|name| join(folder, name)).collect()
         }
     }
-    let what = request.blueprint_file.as_deref().unwrap_or(NAMES[0]);
-    Err(Problem::new(
+}
+
+fn join(folder: &str, name: &str) -> String {
+    let name = name.trim_start_matches("./");
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+fn not_found(request: &Request, name: &str) -> Problem {
+    let what = if request.files.is_empty() {
+        format!("{} and no compose file", NAMES[0])
+    } else {
+        name.to_owned()
+    };
+    Problem::new(
         "blueprint-not-found",
         match &request.commit {
             Some(commit) => format!("there is no {what} in commit {commit}"),
@@ -258,5 +365,31 @@ async fn find(
         },
     )
     .hint("name another file with `--file`; a file that `.gitignore` excludes is not seen")
-    .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blueprint_comes_before_compose_files_of_its_folder() {
+        let listing =
+            ["compose.yaml", "deploy/compose.override.yaml", "deploy/compose.yaml", "render.yaml"]
+                .map(str::to_owned);
+        assert_eq!(usual("", &listing), ["render.yaml"]);
+        assert_eq!(
+            usual("deploy", &listing),
+            ["deploy/compose.yaml", "deploy/compose.override.yaml"]
+        );
+        assert!(usual("src", &listing).is_empty());
+    }
+
+    #[test]
+    fn the_root_of_a_tree_is_found_from_a_directory_in_it() {
+        assert_eq!(
+            root_of(Path::new("/code/shop/deploy/eu"), "deploy/eu"),
+            Path::new("/code/shop")
+        );
+        assert_eq!(root_of(Path::new("/code/shop"), ""), Path::new("/code/shop"));
+    }
 }

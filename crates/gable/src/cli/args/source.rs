@@ -14,6 +14,7 @@ Examples:
   gable up --set api.STRIPE_KEY=sk_test_1   a value that the file leaves open
   gable up --env-file .env --yes            values from a file, and no questions
   gable up --file deploy/render.yaml        another file
+  gable up -f compose.yaml -f prod.yaml     compose files, the later over the earlier
   gable up --operator-env proxy.env         proxies, CA and mirrors for all builds and instances")]
 pub(crate) struct UpArgs {
     #[command(flatten)]
@@ -45,9 +46,19 @@ pub(crate) struct SourceArgs {
     /// A repository, a folder in it, or a Blueprint file
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
-    /// The Blueprint, relative to PATH [default: render.yaml]
+    /// The Blueprint, or compose files in their order, relative to PATH [default: render.yaml, or
+    /// compose.yaml and its override]
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
+    pub(crate) file: Vec<PathBuf>,
+    /// A profile of the compose files; `*` is all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Vec<String>,
+    /// Run data images of compose files as they are, not as managed databases
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// Let compose files mount paths of the host outside the project
+    #[arg(long)]
+    pub(crate) allow_host_paths: bool,
     /// Read the file as Render does, without repairs
     #[arg(long)]
     pub(crate) strict: bool,
