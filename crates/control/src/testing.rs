@@ -72,6 +72,7 @@ pub fn database(platform: &Platform, environment: &Environment, name: &str) -> D
         major_version: 17,
         instance_type: instance_type(),
         disk_size_gb: None,
+        compose: model::ComposeStore::default(),
     };
     store::databases::upsert(&platform.store, &environment.id, &definition, Timestamp::now())
         .expect("a database can be written")

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::PublishedPort;
 use crate::instance_type::InstanceType;
 
 /// A PostgreSQL database as declared.
@@ -19,6 +20,27 @@ pub struct Database {
     pub instance_type: InstanceType,
     /// Declared size of the disk; shown, not enforced.
     pub disk_size_gb: Option<u32>,
+    /// What a compose file says of it that a Blueprint cannot.
+    #[serde(default)]
+    pub compose: ComposeStore,
+}
+
+/// What a compose file says of a data store that a Blueprint cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ComposeStore {
+    /// The image that it runs instead of; empty for a Blueprint's.
+    pub image: String,
+    /// Whether clients have to give the password that the file names.
+    pub has_password: bool,
+    /// More names in the private network.
+    pub aliases: Vec<String>,
+    /// Ports of the host that lead to it.
+    pub published: Vec<PublishedPort>,
+    /// Files and directories of the project that fill a new database, in file order.
+    pub init_files: Vec<String>,
+    /// Settings of the server, by name.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// What can be asked of a PostgreSQL database by `fromDatabase`.
@@ -64,6 +86,9 @@ pub struct KeyValue {
     pub maxmemory_policy: MaxmemoryPolicy,
     /// What survives a restart.
     pub persistence_mode: PersistenceMode,
+    /// What a compose file says of it that a Blueprint cannot.
+    #[serde(default)]
+    pub compose: ComposeStore,
 }
 
 /// The `maxmemory-policy` of Valkey and Redis.

@@ -22,7 +22,9 @@ pub use container::{
     Container, ContainerFile, Dependency, DependencyCondition, FileSource, HealthCheck,
     PortProtocol, PublishedPort, RestartPolicy, Ulimit, UpdateOrder, Volume, VolumeSource,
 };
-pub use database::{Database, DatabaseProperty, KeyValue, MaxmemoryPolicy, PersistenceMode};
+pub use database::{
+    ComposeStore, Database, DatabaseProperty, KeyValue, MaxmemoryPolicy, PersistenceMode,
+};
 pub use deploy::{Deploy, DeployEvent, DeployStatus, DeployTrigger, Proof};
 pub use env_var::{
     EnvGroup, EnvOwner, EnvSource, EnvVar, ServiceProperty, ServiceReference, TemplatePart,

@@ -90,6 +90,7 @@ impl Checker<'_> {
             major_version: self.major_version(fields),
             instance_type: size.unwrap_or_else(|| Family::Postgres.default_plan()),
             disk_size_gb,
+            compose: model::ComposeStore::default(),
             name: name.clone(),
         };
         let settings = DatabaseSettings {
@@ -229,6 +230,7 @@ impl Checker<'_> {
                 .and_then(|policy| policy.parse().ok())
                 .unwrap_or(MaxmemoryPolicy::AllkeysLru),
             persistence_mode: mode.unwrap_or(default_mode),
+            compose: model::ComposeStore::default(),
         };
         let rules = self.ip_allow_list(fields);
         let is_strayed = item.path.contains("databases");

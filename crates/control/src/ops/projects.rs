@@ -225,6 +225,7 @@ mod tests {
             },
             maxmemory_policy: model::MaxmemoryPolicy::AllkeysLru,
             persistence_mode: model::PersistenceMode::Off,
+            compose: model::ComposeStore::default(),
         };
         let now = jiff::Timestamp::now();
         store::key_values::upsert(&platform.store, &environment.id, &key_value, now).unwrap();

@@ -132,6 +132,7 @@ mod tests {
                 memory_bytes: 1 << 28,
             },
             disk_size_gb: None,
+            compose: model::ComposeStore::default(),
         };
         check_names(&definition).err().map(|problem| problem.message)
     }

@@ -61,6 +61,7 @@ impl Declared {
                 major_version: major,
                 instance_type: instance_type(256),
                 disk_size_gb: None,
+                compose: model::ComposeStore::default(),
             },
             password: format!("app/{}+=", Uuid::new_v4()).into(),
             superuser_password: format!("super-{}", Uuid::new_v4()).into(),
@@ -132,6 +133,7 @@ pub(crate) fn key_value(policy: MaxmemoryPolicy, mode: PersistenceMode) -> (KeyV
         instance_type: instance_type(25),
         maxmemory_policy: policy,
         persistence_mode: mode,
+        compose: model::ComposeStore::default(),
     };
     (KeyValueId::from_uuid(Uuid::now_v7()), definition)
 }

@@ -71,6 +71,7 @@ fn database(name: &str) -> Database {
         major_version: 17,
         instance_type: instance_type(),
         disk_size_gb: None,
+        compose: model::ComposeStore::default(),
     }
 }
 
@@ -80,6 +81,7 @@ fn key_value(name: &str) -> KeyValue {
         instance_type: instance_type(),
         maxmemory_policy: model::MaxmemoryPolicy::AllkeysLru,
         persistence_mode: model::PersistenceMode::Off,
+        compose: model::ComposeStore::default(),
     }
 }
 

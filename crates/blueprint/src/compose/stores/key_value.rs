@@ -46,6 +46,7 @@ impl Reader<'_> {
             instance_type,
             maxmemory_policy: flags.policy,
             persistence_mode: flags.persistence,
+            compose: model::ComposeStore::default(),
         };
         Ok(Store::KeyValue(key_value, origin))
     }

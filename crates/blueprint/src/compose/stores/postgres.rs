@@ -105,6 +105,7 @@ impl Reader<'_> {
             major_version: u8::try_from(major).unwrap_or(u8::MAX),
             instance_type: self.store_size(&wishes.service, SIZE),
             disk_size_gb: None,
+            compose: model::ComposeStore::default(),
         };
         Ok(Store::Postgres(database, origin))
     }
