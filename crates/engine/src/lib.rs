@@ -13,10 +13,10 @@
 //!
 //! An instance whose root is made of layers has what containers usually have: the capabilities of
 //! containers without that for device nodes, no new privileges (so `sudo` in an image does nothing),
-//! and an init: the shim is process 1 and reaps what nobody waits for. The main process is never
-//! process 1. Programs that only warn about that (`tini`, `dumb-init`) work, and signals do what
-//! they do for ordinary programs; one that insists (`s6-overlay`, `systemd`) ends with its own
-//! error. There is no user namespace: user ids inside are those of the machine.
+//! and an init: the shim is process 1 and reaps what nobody waits for. So the main process is an
+//! ordinary one, and signals do what they do for ordinary programs; `tini` and `dumb-init` in an
+//! image warn about it and work. Programs that insist on being process 1 are, in a PID namespace
+//! below the shim's (see [`InstanceSpec::is_first_process`]). There is no user namespace: user ids inside are those of the machine.
 //!
 //! # Limits
 //!

@@ -185,6 +185,15 @@ pub(crate) fn sync_file_system(descriptor: impl AsFd) -> nix::Result<()> {
     Errno::result(result).map(drop)
 }
 
+/// Closes a descriptor in a process that ends without returning to its owner.
+pub(crate) fn close(descriptor: &OwnedFd) {
+    #[expect(unsafe_code, reason = "the owner is never reached again")]
+    // SAFETY: the caller never returns, so nobody uses or closes the descriptor after this.
+    unsafe {
+        libc::close(descriptor.as_raw_fd());
+    }
+}
+
 /// Closes every descriptor from `first` on.
 pub(crate) fn close_from(first: u32) {
     #[expect(unsafe_code, reason = "descriptors that nobody here opened have no owner")]

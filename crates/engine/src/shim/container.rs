@@ -114,6 +114,11 @@ fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
     let mut mounts = kernel_mounts(container.shm_bytes.unwrap_or(SHM_BYTES));
     mounts.extend(root.mounts.iter().cloned());
     let none: [&str; 0] = [];
+    let mut namespaces = vec!["mount", "ipc", "uts", "cgroup"];
+    if spec.is_first_process() {
+        namespaces.push("pid");
+    }
+    let namespaces: Vec<Value> = namespaces.iter().map(|kind| json!({ "type": kind })).collect();
     let capabilities = spec::held(spec);
     // As when the kernel lets a program become another user: what root could do is gone, and what
     // programs may gain by being executed is bounded.
@@ -158,9 +163,7 @@ fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
         },
         "mounts": mounts,
         "linux": {
-            "namespaces": [
-                { "type": "mount" }, { "type": "ipc" }, { "type": "uts" }, { "type": "cgroup" },
-            ],
+            "namespaces": namespaces,
             "cgroupsPath": cgroup,
             "resources": resources(order),
             "sysctl": sysctls,

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
+use nix::sys::signal::SigSet;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, pipe2, setgroups, setresgid, setresuid, setsid};
 
 use crate::order::{ORDER, Order};
@@ -43,7 +45,8 @@ pub(super) fn start(parts: &Parts, main: Pid, extra: Extra) -> Result<Pid, Strin
             if why.is_empty() { Ok(child) } else { Err(why) }
         }
         ForkResult::Child => {
-            let why = match enter(parts, main, &order, &extra) {
+            let entered = enter(parts, main, &order, &extra);
+            let why = match entered.and_then(|()| step_down(parts, &order, &write)) {
                 Ok(()) => program(order, extra).become_it(),
                 Err(error) => format!("enter the instance: {}", error.desc()),
             };
@@ -79,7 +82,7 @@ fn enter(parts: &Parts, main: Pid, order: &Order, extra: &Extra) -> nix::Result<
     if let Some((cgroups, path)) = &parts.cgroup {
         cgroups.join(path).map_err(|_| Errno::EBUSY)?;
     }
-    join_namespaces(main)?;
+    join_namespaces(main, order.spec.is_first_process())?;
     for ulimit in &order.spec.container.ulimits {
         let resource = spec::resource_number(&ulimit.name).ok_or(Errno::EINVAL)?;
         sys::set_limit(resource, ulimit.soft, ulimit.hard)?;
@@ -95,9 +98,36 @@ fn enter(parts: &Parts, main: Pid, order: &Order, extra: &Extra) -> nix::Result<
     sys::hold_capabilities(if uid == 0 { capabilities } else { 0 })
 }
 
-fn join_namespaces(main: Pid) -> nix::Result<()> {
+/// Where the main process has a PID namespace of its own, only a child can be in it. This process
+/// then waits for it, ends as it does, and never returns from here.
+fn step_down(parts: &Parts, order: &Order, pipe: &OwnedFd) -> nix::Result<()> {
+    if !parts.isolated || !order.spec.is_first_process() {
+        return Ok(());
+    }
+    match sys::fork()? {
+        ForkResult::Child => Ok(()),
+        ForkResult::Parent { child } => {
+            // The pipe says by its end that the program has begun; Ctrl-C is for the program.
+            sys::close(pipe);
+            let _ = SigSet::all().thread_block();
+            loop {
+                match waitpid(child, None) {
+                    Ok(WaitStatus::Exited(_, code)) => sys::exit_now(code),
+                    Ok(WaitStatus::Signaled(_, signal, _)) => sys::exit_now(128 + signal as i32),
+                    Err(Errno::EINTR) | Ok(_) => {}
+                    Err(_) => sys::exit_now(255),
+                }
+            }
+        }
+    }
+}
+
+fn join_namespaces(main: Pid, with_processes: bool) -> nix::Result<()> {
     let namespaces = Path::new("/proc").join(main.to_string()).join("ns");
     let open = |name: &str| File::open(namespaces.join(name)).map_err(|_| Errno::ESRCH);
+    if with_processes {
+        setns(open("pid")?, CloneFlags::CLONE_NEWPID)?;
+    }
     let all = [
         (open("ipc")?, CloneFlags::CLONE_NEWIPC),
         (open("uts")?, CloneFlags::CLONE_NEWUTS),

@@ -101,13 +101,22 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
         isolated,
         cgroup: cgroup.map(|path| (Cgroups::find(Path::new(cgroup::ROOT)), path)),
         limits: order.spec.limits,
-        stop_signal: order.spec.container.stop_signal.as_deref().and_then(spec::signal_number),
+        stop_signal: stop_signal(&order.spec),
         log,
         signals,
         control,
         outputs: [Some(out), Some(err)],
     };
     Ok(Supervisor::new(parts, main, status))
+}
+
+/// The signal for the main process alone, if it is to end the others. One that is process 1 does
+/// that, as an init: behind its back they would be started again.
+fn stop_signal(spec: &spec::InstanceSpec) -> Option<i32> {
+    match &spec.container.stop_signal {
+        Some(declared) => spec::signal_number(declared),
+        None => spec.is_first_process().then_some(Signal::SIGTERM as i32),
+    }
 }
 
 /// What a [`Supervisor`] is made of.

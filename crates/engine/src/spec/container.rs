@@ -26,7 +26,7 @@ pub struct ContainerSpec {
     /// Capabilities taken away; `ALL` takes every one that is not added by name.
     pub cap_drop: Vec<String>,
     /// The signal that asks the main process to end, and nobody else. Where `None`, TERM goes to
-    /// every process of the instance.
+    /// every process of the instance, or to the main one alone if that is process 1.
     pub stop_signal: Option<String>,
     /// Limits of its processes.
     pub ulimits: Vec<Ulimit>,
@@ -36,11 +36,25 @@ pub struct ContainerSpec {
     pub shm_bytes: Option<u64>,
     /// Whether its root cannot be written to. Mounts can.
     pub is_read_only: bool,
+    /// Whether the main process is process 1 of a namespace below the shim's, and has to reap; see
+    /// [`InstanceSpec::is_first_process`].
+    pub is_first_process: bool,
     /// More names for `/etc/hosts`, and their addresses; see [`HOST_GATEWAY`].
     pub extra_hosts: Vec<(String, String)>,
 }
 
 impl InstanceSpec {
+    /// Whether the main process is process 1: where that is asked for, and for the programs of
+    /// images that are known to refuse anything else (`/init` of s6-overlay, systemd). All others
+    /// are better off as ordinary processes: the kernel keeps signals from process 1 unless it
+    /// handles them, and somebody else reaps.
+    #[must_use]
+    pub fn is_first_process(&self) -> bool {
+        let known = ["/init", "/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd"];
+        let is_known = self.command.first().is_some_and(|name| known.contains(&name.as_str()));
+        matches!(self.root, Root::Layers(_)) && (self.container.is_first_process || is_known)
+    }
+
     /// Why no driver runs this, all reasons; each is a sentence for a person.
     #[must_use]
     pub fn refusals(&self) -> Vec<String> {
@@ -74,6 +88,9 @@ impl InstanceSpec {
             let count = layers.len();
             let why = "the kernel takes 1 to 500";
             refuse(format!("{count} layers"), (count == 0 || count > LAYERS_MAX).then_some(why));
+            for layer in layers.iter().filter(|layer| !layer.is_absolute()) {
+                refuse(format!("layer {}", layer.display()), Some("the path is not absolute"));
+            }
         }
         let targets = self.mounts.iter().map(super::Mount::target);
         for target in targets.chain(self.files.iter().map(|file| file.target.as_path())) {

@@ -268,8 +268,7 @@ async fn a_health_command_that_takes_too_long_is_killed_with_all_it_started() {
     };
     let before = processes().await;
     let began = Instant::now();
-    let script =
-        "trap '' TERM HUP INT; (sleep 300; echo) & sh -c 'trap \"\" HUP; sleep 300' & wait";
+    let script = "trap '' TERM HUP INT; (sleep 300; echo) & busybox setsid sleep 300 & sh -c 'trap \"\" HUP; sleep 300' & wait";
     let result = check(&rig, &spec.id, script, Duration::from_millis(300)).await;
     assert_eq!(result, ProbeResult::Timeout);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
@@ -277,4 +276,42 @@ async fn a_health_command_that_takes_too_long_is_killed_with_all_it_started() {
     while processes().await > before {
         assert!(Instant::now() < deadline, "processes of the check are left");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_insists_on_being_process_1_is_and_others_are_not() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let init = image.layers[1].join("init");
+    let script = "#!/bin/sh\ntest $$ = 1 || exit 100\ntrap 'echo bye; exit 3' TERM\n\
+                  ( trap 'echo child' TERM; while :; do sleep 0.05; done ) &\n\
+                  echo first; while :; do sleep 0.05; done";
+    std::fs::write(&init, script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&init, executable).unwrap();
+    let mut spec = image.shell(&rig, "");
+    spec.command = vec!["/init".to_owned()];
+    rig.start(&spec).await;
+    rig.said(&spec.id, "first").await;
+    let inside =
+        exec(&rig, &spec.id, "readlink /proc/1/exe; test $$ -gt 1 && echo beside it").await;
+    assert_eq!(inside, "/bin/busybox\nbeside it\n");
+    let code = check(&rig, &spec.id, "exit 9", crate::rig::PATIENCE).await;
+    assert_eq!(code, ProbeResult::Error("the command exited with 9".to_owned()));
+    let killed = check(&rig, &spec.id, "kill -9 $$", crate::rig::PATIENCE).await;
+    assert_eq!(killed, ProbeResult::Error("the command exited with 137".to_owned()));
+    let slow = check(&rig, &spec.id, "sleep 300", Duration::from_millis(200)).await;
+    assert_eq!(slow, ProbeResult::Timeout);
+    rig.driver().stop(&spec.id, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(rig.ended(&spec.id).await.code, Some(3));
+    assert_eq!(rig.output(&spec.id), "first\nbye");
+    let spec = image.shell(&rig, "test $$ -gt 1");
+    assert_eq!(rig.run(&spec).await.code, Some(0));
+    // Asked for.
+    let mut spec = image.shell(&rig, "test $$ = 1");
+    spec.container.is_first_process = true;
+    assert_eq!(rig.run(&spec).await.code, Some(0));
 }

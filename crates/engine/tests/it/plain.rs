@@ -155,4 +155,13 @@ async fn what_a_plain_process_cannot_have_is_refused() {
     let error = plain.driver().start(&spec).await.unwrap_err();
     assert!(error.to_string().contains("need the native engine"), "{error}");
     assert_eq!(plain.driver().observe(&spec.id).await, None);
+    for change in [
+        |spec: &mut InstanceSpec| spec.root = engine::Root::Layers(vec!["/layer".into()]),
+        |spec: &mut InstanceSpec| spec.container.is_read_only = true,
+    ] {
+        let mut spec = plain.shell("true");
+        change(&mut spec);
+        let error = plain.driver().start(&spec).await.unwrap_err();
+        assert!(error.to_string().contains("need the native engine"), "{error}");
+    }
 }
