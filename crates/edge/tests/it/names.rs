@@ -74,9 +74,10 @@ fn addresses(message: &Message) -> Vec<String> {
 
 /// A name server that knows `example.com`, and says that `large.example` does not fit.
 async fn outside() -> SocketAddr {
-    let udp = UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
-    let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
+    // TCP first: its ports are those that other tests' connections have as well.
+    let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    let udp = UdpSocket::bind(address).await.unwrap();
     let answer = |packet: &[u8], whole: bool| {
         let query = Message::from_vec(packet).unwrap();
         let mut answer = query.clone().into_response();

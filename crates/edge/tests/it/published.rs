@@ -14,10 +14,12 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::support::{
-    Edge, RawServer, Server, fetch, new_id, service_id, text, to, try_fetch, utf8,
+    Connection, Edge, RawServer, Server, fetch, new_id, service_id, text, to, utf8,
 };
 
 const SWAPS: usize = 50;
+/// On one connection of the load: each one that was closed keeps its port from others for a minute.
+const EXCHANGES: usize = 25;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An address of this machine's alone on which nobody listens: tests run beside each other.
@@ -92,7 +94,10 @@ async fn connections_stay_with_their_target_and_new_ones_go_to_the_next() {
                 while !done.load(Ordering::Relaxed) {
                     let exchange = async {
                         let (mut stream, _) = open(address).await?;
-                        say(&mut stream, &[7; 5000]).await
+                        for _ in 0..EXCHANGES {
+                            say(&mut stream, &[7; 5000]).await?;
+                        }
+                        Ok::<_, std::io::Error>(())
                     };
                     match exchange.await {
                         Ok(()) => served += 1,
@@ -122,7 +127,7 @@ async fn connections_stay_with_their_target_and_new_ones_go_to_the_next() {
         served += client.await.unwrap();
     }
     assert_eq!(failed.load(Ordering::Relaxed), 0, "of {served} connections");
-    assert!(served > 50, "{served} connections");
+    assert!(served > 20, "{served} connections");
     let status = edge.until("only one is left", |status| status.in_flight(&first) == 1).await;
     assert!(status.targets.iter().find(|target| target.id == first).unwrap().draining);
     drop(kept);
@@ -237,9 +242,12 @@ async fn requests_on_a_port_are_answered_whatever_their_host_through_all_swaps()
             let (done, failed) = (Arc::clone(&done), Arc::clone(&failed));
             tokio::spawn(async move {
                 while !done.load(Ordering::Relaxed) {
-                    let answer = try_fetch(address, Request::get("/"), "".into()).await;
-                    if answer.is_err() || answer.is_ok_and(|(head, _)| head.status != 200) {
-                        failed.fetch_add(1, Ordering::Relaxed);
+                    let mut connection = Connection::open(address).await.unwrap();
+                    for _ in 0..EXCHANGES {
+                        let answer = connection.send(Request::get("/"), "".into()).await;
+                        if answer.is_err() || answer.is_ok_and(|(head, _)| head.status != 200) {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                 }
             })
