@@ -11,6 +11,7 @@ use crate::code::Code;
 use super::compile::Project;
 use super::node::View;
 use super::reader::Reader;
+use super::scalars::written;
 use super::volumes::Mount;
 
 mod key_value;
@@ -75,7 +76,7 @@ impl Reader<'_> {
             },
             Err,
         );
-        let shown = url.node.scalar().map(|scalar| scalar.shown().to_owned()).unwrap_or_default();
+        let shown = written(&url);
         match result {
             Ok(mut store) => {
                 let what = match &mut store {
@@ -88,9 +89,12 @@ impl Reader<'_> {
                         "Key Value".to_owned()
                     }
                 };
-                let message = format!(
+                let mut message = format!(
                     "`{name}` runs as managed {what} instead of the image `{shown}`; its data and its health are Gable's matter"
                 );
+                if let Some(idle) = idle(service) {
+                    message.push_str(&format!("; without effect here: {idle}"));
+                }
                 self.add(Code::ManagedStore, &url.node.at, &url.path, message)
                     .hint("`--images` runs the image, and so does `x-gable: {managed: false}`");
                 Some(store)
@@ -116,6 +120,11 @@ impl Reader<'_> {
         }
         if service.get("volumes_from").is_some() || service.get("network_mode").is_some() {
             return Some("it shares volumes or a network".to_owned());
+        }
+        let extension = service.get("x-gable");
+        let asks = |key| extension.as_ref().is_some_and(|view| view.get(key).is_some());
+        if asks("routes") || asks("health") || asks("pre_deploy") {
+            return Some("its `x-gable` asks for what only containers have".to_owned());
         }
         (self.instances(service) != 1).then(|| "it has not exactly one instance".to_owned())
     }
@@ -161,6 +170,37 @@ impl Reader<'_> {
             memory_bytes: memory.unwrap_or(memory_bytes),
         }
     }
+}
+
+/// Fields that mean the same for a managed store, or nothing for any service.
+const HONOURED: &[&str] = &[
+    "command",
+    "container_name",
+    "cpus",
+    "deploy",
+    "env_file",
+    "environment",
+    "expose",
+    "extends",
+    "hostname",
+    "image",
+    "links",
+    "mem_limit",
+    "networks",
+    "ports",
+    "profiles",
+    "scale",
+    "secrets",
+    "volumes",
+    "x-gable",
+];
+
+/// The fields of a service that have no effect on a managed store.
+fn idle(service: &View<'_>) -> Option<String> {
+    let entries = service.node.map()?.iter().filter(|entry| !entry.node.is_null());
+    let names = entries.map(|entry| entry.key.as_str()).filter(|name| !HONOURED.contains(name));
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// A variable of a store, or the text of the file that `…_FILE` names.

@@ -15,7 +15,7 @@ fn well_known_data_images_become_managed_stores() {
     key value keys 1g noeviction snapshot password=false as=["keys"] ports=0
     service api worker x no limit
       after db service_healthy
-    compose.yaml:3:12 note managed-store: `db` runs as managed PostgreSQL 15 instead of the image `postgres:15-alpine`; its data and its health are Gable's matter
+    compose.yaml:3:12 note managed-store: `db` runs as managed PostgreSQL 15 instead of the image `postgres:15-alpine`; its data and its health are Gable's matter; without effect here: `healthcheck`
     compose.yaml:4:5 note field-translated: `container_name`: one more name in the private network; instances have names of their own, because two run side by side during a deploy
     compose.yaml:8:5 note field-translated: `ports`: HTTP goes through Gable's edge, so that a deploy drops no request; other TCP ports are listened on for the service (2 places)
     compose.yaml:12:5 note field-translated: `networks`: all services of a project share one private network; aliases become names in it
