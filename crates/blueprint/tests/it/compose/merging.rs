@@ -13,10 +13,11 @@ fn two(base: &str, over: &str) -> Input {
 #[test]
 fn later_files_add_to_and_replace_what_earlier_ones_say() {
     insta::assert_snapshot!(understood(&two(
-        "services:\n  a:\n    image: x:1\n    command: one\n    environment: [A=1, B=1]\n    ports: ['80:80']\n    volumes: ['data:/data', './a:/conf']\n    depends_on: [b]\n    networks: [n]\n  b: {image: x}\nvolumes: {data: , more: }\nnetworks: {n: }\n",
+        "services:\n  a:\n    image: x:1\n    command: [one, a]\n    environment: [A=1, B=1]\n    ports: ['80:80']\n    volumes: ['data:/data', './a:/conf']\n    depends_on: [b]\n    networks: [n]\n  b: {image: x}\nvolumes: {data: , more: }\nnetworks: {n: }\n",
         "services:\n  a:\n    image: x:2\n    command: [two]\n    environment: {B: 2, C: 3}\n    ports: ['80:80', '81:81']\n    volumes: ['more:/data']\n    depends_on: {b: {condition: service_healthy}}\n    networks: {n: {aliases: [z]}}\n  c: {image: y}\n"
     )), @r#"
     service a web x:2 no limit
+      runs two
       A = "1"
       B = "2"
       C = "3"
@@ -42,6 +43,7 @@ fn tags_drop_and_replace() {
         "services:\n  a:\n    ports: !override ['81:81']\n    environment: {A: !reset null, C: 1}\n    volumes: !reset []\n"
     )), @r#"
     service a web x no limit
+      runs one
       B = "1"
       C = "1"
       port *:81>81 http
@@ -127,6 +129,7 @@ fn included_files_have_their_own_directory_and_variables() {
     service store worker mongo:7 no limit
       mount project db/init at /init
     service job worker Dockerfile in . no limit
+      runs go
       X = "from file"
     db/compose.yaml:1:53 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it
     "#);

@@ -34,11 +34,14 @@ fn what_a_managed_store_cannot_honour_keeps_its_image_and_says_why() {
     service trusting worker postgres:16 no limit
       POSTGRES_HOST_AUTH_METHOD = "trust"
     service tuned worker postgres:16 no limit
+      runs postgres | -c | shared_preload_libraries=pg_cron
     service configured worker postgres:16 no limit
       mount project pg.conf at /etc/postgresql.conf
     service built worker pg/Dockerfile in pg no limit
     service shell worker redis:7 no limit
+      runs sh | -c | redis-server
     service cluster worker redis:7 no limit
+      runs redis-server | --cluster-enabled | yes
     service own worker redis:7 no limit
     compose.yaml:2:16 note stays-image: `old` runs as the image `postgres:9.6`: PostgreSQL 9 is not among the versions 14 to 18 that can be managed
     compose.yaml:3:21 note stays-image: `trusting` runs as the image `postgres:16`: `POSTGRES_HOST_AUTH_METHOD: trust` lets everybody in without a password

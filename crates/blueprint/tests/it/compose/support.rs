@@ -134,6 +134,9 @@ fn one_service(text: &mut String, service: &Service) {
         service.name, service.kind, service.instance_type.name
     )
     .unwrap();
+    if let Some(words) = &container.command {
+        writeln!(text, "  runs {}", words.join(" | ")).unwrap();
+    }
     for variable in &service.env {
         let value = match &variable.source {
             EnvSource::Literal(value) => format!("{value:?}"),
