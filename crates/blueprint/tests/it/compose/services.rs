@@ -132,7 +132,8 @@ fn health_checks_have_all_their_forms() {
 #[test]
 fn restarts_sizes_and_rollouts_are_understood() {
     let of = |text: &str| service(&one(&format!("services: {{a: {{image: x, {text}}}}}")));
-    assert_eq!(of("tty: true").container.restart, RestartPolicy::Never);
+    let after_failures = RestartPolicy::OnFailure { max_retries: None };
+    assert_eq!(of("tty: true").container.restart, after_failures);
     assert_eq!(of("restart: unless-stopped").container.restart, RestartPolicy::Always);
     assert_eq!(of("restart: no").container.restart, RestartPolicy::Never);
     let three = RestartPolicy::OnFailure { max_retries: Some(3) };
