@@ -45,7 +45,10 @@ fn build_once(arguments: impl Iterator<Item = OsString>) -> i32 {
         platform.driver.recover().await.expect("the driver's records can be read");
         let commit = platform.sources.snapshot(PROJECT, Path::new(source)).await;
         let commit = commit.expect("the source can be read").commit;
-        let service = platform::service(Runtime::Node, command);
+        let service = match command.as_str() {
+            "Dockerfile" => platform::docker_service(),
+            command => platform::service(Runtime::Node, command),
+        };
         let mut request = platform.request_for(commit, &service, &[]).await;
         request.build_id = build.parse().expect("an id");
         request.instance_id = instance.parse().expect("an id");

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use telemetry::{LogWriter, Stream};
 use tokio::sync::oneshot;
 
@@ -87,17 +87,16 @@ pub(crate) async fn run(call: &Call, start: Start<'_>) -> Result<(End, String), 
     let mut command = Command::new(first);
     command
         .args(rest)
-        .args(launch::outer_arguments(&call.program, &call.arguments))
+        .args(launch::outer_arguments(start.pid_file, &call.program, &call.arguments))
         .env_clear()
         .envs(call.env.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
         .process_group(0);
     let time = start.limits.time;
-    let shared = Arc::new(Shared::default());
+    let shared = Arc::new(Shared::new(start.pid_file));
     let (tell, told) = oneshot::channel();
     let thread = Work {
         command,
-        pid_file: start.pid_file.to_owned(),
         log: start.log,
         output_limit: start.limits.output_bytes,
         shared: Arc::clone(&shared),
@@ -123,8 +122,8 @@ pub(crate) async fn run(call: &Call, start: Start<'_>) -> Result<(End, String), 
 }
 
 /// The child, for whoever may want to end it.
-#[derive(Default)]
 struct Shared {
+    pid_file: PathBuf,
     state: Mutex<State>,
 }
 
@@ -135,16 +134,24 @@ struct State {
 }
 
 impl Shared {
+    fn new(pid_file: &Path) -> Self {
+        Self { pid_file: pid_file.to_owned(), state: Mutex::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the whole group, unless it has ended. Its number cannot be another's: the child is
-    /// reaped only after it was taken out of here.
+    /// Ends the builder, unless it has ended. Whoever is named in the pid file takes everything
+    /// with it, and the child, which waits for that, ends last. A child that has not come so far
+    /// has started nothing. Its number cannot be another's: it is reaped only after it was taken
+    /// out of here.
     fn end(&self, why: End) {
         let mut state = self.lock();
         state.ended_for.get_or_insert(why);
-        if let Some(child) = &state.child {
+        if let Some(child) = &state.child
+            && end_named(&self.pid_file).is_none()
+        {
             let _ = killpg(pid_of(child), Signal::SIGKILL);
         }
     }
@@ -160,7 +167,6 @@ impl Drop for EndOnDrop {
 
 struct Work {
     command: Command,
-    pid_file: PathBuf,
     log: Option<LogWriter>,
     output_limit: u64,
     shared: Arc<Shared>,
@@ -184,9 +190,6 @@ impl Work {
         };
         // The command holds the writing end; without this the output would never end.
         self.command = Command::new("/");
-        if let Err(error) = write_pid(&self.pid_file, pid) {
-            tracing::warn!(%error, "the builder's process could not be written down");
-        }
         let text = self.read(&mut output)?;
         let ended = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
         let (child, ended_for) = {
@@ -199,7 +202,6 @@ impl Work {
         if let Some(log) = &mut self.log {
             log.flush();
         }
-        let _ = fs::remove_file(&self.pid_file);
         Ok((ended_for.unwrap_or(End::Exited(status)), text))
     }
 
@@ -232,40 +234,45 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
 }
 
-fn write_pid(path: &Path, pid: Pid) -> Result<(), Error> {
+/// Names a process in a pid file.
+pub(super) fn write_pid(path: &Path, pid: u32) -> io::Result<()> {
     let started = start_time(pid).unwrap_or_default();
-    write_synced(path, format!("{pid} {started}").as_bytes())
+    write_synced(path, format!("{pid} {started}").as_bytes()).map_err(io::Error::other)
 }
 
 /// When a process began, in ticks since the machine did: with its number, a name that no other
 /// process has.
-fn start_time(pid: Pid) -> Option<String> {
+fn start_time(pid: u32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let after_name = text.rsplit_once(')')?.1;
     after_name.split_whitespace().nth(19).map(str::to_owned)
 }
 
+/// Ends the process that a pid file names, if it still runs, and returns what tells of its end.
+/// That of a namespace's first process comes after the end of all the others.
+fn end_named(pid_file: &Path) -> Option<OwnedFd> {
+    let text = fs::read_to_string(pid_file).ok()?;
+    let (number, started) = text.split_once(' ')?;
+    let number: u32 = number.parse().ok()?;
+    let pid = i32::try_from(number).ok()?;
+    let handle = pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    // Only now is it sure to be the same process as long as the handle is open.
+    if start_time(number)? != started {
+        return None;
+    }
+    pidfd_send_signal(&handle, rustix::process::Signal::KILL).ok()?;
+    // Without namespaces it leads a group.
+    let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
+    Some(handle)
+}
+
 /// Ends the builder that a pid file names, if it still runs, and waits until it is gone.
 pub(crate) fn end_stale(pid_file: &Path) -> Result<(), Error> {
-    let text = match fs::read_to_string(pid_file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::at("read", pid_file)(error)),
-    };
-    let named = text.split_once(' ').and_then(|(pid, started)| Some((pid.parse().ok()?, started)));
-    if let Some((number, started)) = named {
-        let pid = Pid::from_raw(number);
-        let handle = rustix::process::Pid::from_raw(number)
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        if let Some(handle) = handle
-            && start_time(pid).is_some_and(|now| now == started)
-        {
-            let _ = killpg(pid, Signal::SIGKILL);
-            let patience = PollTimeout::try_from(END_PATIENCE).unwrap_or(PollTimeout::MAX);
-            let mut ends = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
-            poll(&mut ends, patience)
-                .map_err(|error| Error::io("wait for an old builder", error.into()))?;
-        }
+    if let Some(handle) = end_named(pid_file) {
+        let patience = PollTimeout::try_from(END_PATIENCE).unwrap_or(PollTimeout::MAX);
+        let mut ends = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ends, patience)
+            .map_err(|error| Error::io("wait for an old builder", error.into()))?;
     }
     match fs::remove_file(pid_file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

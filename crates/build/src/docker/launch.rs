@@ -7,13 +7,14 @@
 //! - *outer* makes the namespaces and waits. It dies with the control plane's thread that started
 //!   it.
 //! - *inner* is process 1 of the PID namespace, and becomes the builder. It dies with *outer*, and
-//!   the kernel ends everything else in the namespace with it, and takes down its mounts.
+//!   the kernel ends everything else in the namespace with it, and takes down its mounts. Its number
+//!   lies in the pid file: once it is gone, all are.
 //!
 //! Without root there is nothing to separate: the builder makes a user namespace itself.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -25,6 +26,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+
+use super::child;
 
 const OUTER: &str = "outer";
 const INNER: &str = "inner";
@@ -43,14 +46,14 @@ const LINKS: &[(&str, &str)] = &[
 ];
 
 /// Runs the hidden `builder` subcommand and returns its exit code. `args` is what follows
-/// `builder`: a role, a program and its arguments.
+/// `builder`: a role, what it needs, a program and its arguments.
 pub fn builder_main(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let mut args = args.into_iter();
-    let (Some(role), Some(program)) = (args.next(), args.next()) else { return USAGE_ERROR };
-    let arguments: Vec<OsString> = args.collect();
-    let done = match role.to_str() {
-        Some(OUTER) => outer(&program, &arguments),
-        Some(INNER) => inner(&program, &arguments),
+    let args: Vec<OsString> = args.into_iter().collect();
+    let done = match args.as_slice() {
+        [role, pid_file, program, arguments @ ..] if role == OUTER => {
+            outer(Path::new(pid_file), program, arguments)
+        }
+        [role, program, arguments @ ..] if role == INNER => inner(program, arguments),
         _ => return USAGE_ERROR,
     };
     match done {
@@ -63,17 +66,22 @@ pub fn builder_main(args: impl IntoIterator<Item = OsString>) -> i32 {
 }
 
 /// What follows the launcher's own words, so that it runs a program in a room.
-pub(super) fn outer_arguments(program: &Path, arguments: &[OsString]) -> Vec<OsString> {
-    let mut all = vec![OUTER.into(), program.into()];
+pub(super) fn outer_arguments(
+    pid_file: &Path,
+    program: &Path,
+    arguments: &[OsString],
+) -> Vec<OsString> {
+    let mut all = vec![OUTER.into(), pid_file.into(), program.into()];
     all.extend_from_slice(arguments);
     all
 }
 
-fn outer(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
+fn outer(pid_file: &Path, program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
     if !dies_with_its_parent()? {
         return Ok(NO_ROOM);
     }
     if !nix::unistd::geteuid().is_root() {
+        child::write_pid(pid_file, std::process::id())?;
         return Err(become_builder(program, arguments));
     }
     let own = CloneFlags::CLONE_NEWPID
@@ -86,20 +94,24 @@ fn outer(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
         .map_err(doing("separate the mounts"))?;
     // The same words again, with the other role.
     let words = std::env::args_os().skip(1).take_while(|word| word != OUTER);
-    // As long as this process lives, nothing is written to it and it is not closed.
-    let (theirs, _ours) = io::pipe()?;
+    // It is closed when this process ends, and not before.
+    let (theirs, mut ours) = io::pipe()?;
     let mut child = Command::new(std::env::current_exe()?)
         .args(words)
         .args([OsString::from(INNER), program.clone()])
         .args(arguments)
         .stdin(theirs)
         .spawn()?;
+    child::write_pid(pid_file, child.id())?;
+    ours.write_all(&[1])?;
     let status = child.wait()?;
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
 }
 
 fn inner(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
-    if !dies_with_its_parent()? {
+    // Nothing begins before it can be found by its pid file.
+    let is_named = io::stdin().lock().read_exact(&mut [0]).is_ok();
+    if !is_named || !dies_with_its_parent()? {
         return Ok(NO_ROOM);
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -169,5 +181,5 @@ fn doing(what: &'static str) -> impl Fn(nix::Error) -> io::Error {
 
 /// The log of the build is where this goes.
 fn say(error: &io::Error) {
-    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("gable: {error}\n"));
+    let _ = writeln!(io::stderr(), "gable: {error}");
 }

@@ -8,41 +8,25 @@ use std::time::Duration;
 
 use build::Progress;
 use build::docker::{self, declared_args};
-use model::{Artifact, Docker, Problem, Runtime, Service};
+use model::{Artifact, Docker, Problem, Service};
 use sha2::{Digest as _, Sha256};
 
-use crate::platform::{Platform, service, skipped};
+use crate::platform::{Platform, docker_service, skipped};
 use crate::repository::Repository;
 
 /// A base that can run commands.
 const BASE: &str = "FROM scratch AS base\nCOPY busybox /bin/busybox\n\
                     RUN [\"/bin/busybox\", \"--install\", \"/bin\"]\n";
 
-struct Scene {
-    platform: Platform,
-    repository: Repository,
+pub(crate) struct Scene {
+    pub(crate) platform: Platform,
+    pub(crate) repository: Repository,
     service: Service,
-}
-
-pub(crate) fn docker_service() -> Service {
-    let mut service = service(Runtime::Docker, "");
-    service.build_command = None;
-    service.docker = Some(Docker {
-        dockerfile_path: "./Dockerfile".to_owned(),
-        context: ".".to_owned(),
-        dockerfile_inline: None,
-        target: None,
-        args: Vec::new(),
-        are_variables_args: true,
-        more_contexts: Vec::new(),
-        registry_credential: None,
-    });
-    service
 }
 
 impl Scene {
     /// `None`, with a printed reason, where nothing can be built. `dockerfile` comes after the base.
-    async fn set(dockerfile: &str, files: &[(&str, &str)]) -> Option<Self> {
+    pub(crate) async fn set(dockerfile: &str, files: &[(&str, &str)]) -> Option<Self> {
         let busybox = Path::new("/bin/busybox");
         if !busybox.exists() || docker::find().await.is_err() {
             skipped("buildah and busybox-static are needed: scripts/setup test");
@@ -78,7 +62,7 @@ impl Scene {
     }
 
     /// No mount and no process of the build's.
-    fn nothing_is_left(&self) {
+    pub(crate) fn nothing_is_left(&self) {
         let place = self.platform.dir.path().to_string_lossy().into_owned();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         assert!(!mounts.contains(&place), "{mounts}");
@@ -87,7 +71,7 @@ impl Scene {
 }
 
 /// Command lines that name a text.
-fn processes_with(text: &str) -> Vec<String> {
+pub(crate) fn processes_with(text: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
     let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));

@@ -4,6 +4,7 @@
 
 mod builds;
 mod docker;
+mod docker_killed;
 mod killed;
 mod plain;
 mod platform;

@@ -337,6 +337,23 @@ pub(crate) fn service(runtime: Runtime, build_command: &str) -> Service {
     }
 }
 
+/// A service with the usual settings of a Dockerfile.
+pub(crate) fn docker_service() -> Service {
+    let mut service = service(Runtime::Docker, "");
+    service.build_command = None;
+    service.docker = Some(model::Docker {
+        dockerfile_path: "./Dockerfile".to_owned(),
+        context: ".".to_owned(),
+        dockerfile_inline: None,
+        target: None,
+        args: Vec::new(),
+        are_variables_args: true,
+        more_contexts: Vec::new(),
+        registry_credential: None,
+    });
+    service
+}
+
 /// Whether npm can fetch here; prints why a test is skipped.
 pub(crate) fn npm_reaches_its_registry() -> bool {
     static REACHED: OnceLock<bool> = OnceLock::new();
