@@ -64,7 +64,8 @@ const PID_FILE: &str = "builder.pid";
 pub struct Settings {
     /// Layers, base images and caches of `RUN --mount=type=cache`; on a disk.
     pub storage_dir: PathBuf,
-    /// Logins of registries lie here while a build runs; in memory.
+    /// Logins of registries lie here while a build runs; in memory, and not below `/dev`, which
+    /// the builder sees its own of.
     pub secrets_dir: PathBuf,
     /// Program and first words that end up in [`builder_main`].
     pub launcher: Vec<OsString>,
@@ -184,13 +185,13 @@ pub async fn build(build: &DockerBuild<'_>) -> Result<Built, Failure> {
     }
 }
 
-fn prepare(build: &DockerBuild<'_>) -> Result<Prepared, Failure> {
-    let refused = Failure::without_log;
+fn prepare(build: &DockerBuild<'_>) -> Result<Prepared, Error> {
+    let refused = Error::Refused;
     let docker = places::settings_of(build.service);
     let places = places::find(build.service, build.checkout).map_err(refused)?;
     let text = match (&places.dockerfile, &docker.dockerfile_inline) {
         (None, Some(text)) => text.clone(),
-        (Some(path), _) => read_dockerfile(path).map_err(Failure::from)?,
+        (Some(path), _) => read_dockerfile(path)?,
         (None, None) => String::new(),
     };
     let file = Dockerfile::parse(&text);
@@ -326,7 +327,7 @@ struct Written {
 }
 
 impl Written {
-    fn write(build: &DockerBuild<'_>, prepared: &Prepared, work: &Path) -> Result<Self, Failure> {
+    fn write(build: &DockerBuild<'_>, prepared: &Prepared, work: &Path) -> Result<Self, Error> {
         let dockerfile = work.join("Dockerfile");
         fs::write(&dockerfile, &prepared.text.text).map_err(Error::at("write", &dockerfile))?;
         let mut documents = None;
@@ -372,7 +373,7 @@ fn ignore_file(
 }
 
 /// Contexts by name. A directory must be one of the source; an image is fetched as base images are.
-fn more_contexts(build: &DockerBuild<'_>) -> Result<Vec<(String, String)>, Failure> {
+fn more_contexts(build: &DockerBuild<'_>) -> Result<Vec<(String, String)>, Error> {
     let checkout = build.checkout.canonicalize().map_err(Error::at("read", build.checkout))?;
     let docker = places::settings_of(build.service);
     let mut contexts = Vec::new();
@@ -387,7 +388,7 @@ fn more_contexts(build: &DockerBuild<'_>) -> Result<Vec<(String, String)>, Failu
             let message =
                 format!("the build context `{name}`, `{place}`, is not in the repository");
             let problem = Problem::new("docker-context-missing", message);
-            return Err(Failure::without_log(problem.hint(
+            return Err(Error::Refused(problem.hint(
                 "name a directory of the repository, or an image as `docker-image://name:tag`",
             )));
         };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use build::Progress;
-use build::docker::{self, declared_args};
+use build::docker::{self, Login, declared_args};
 use model::{Artifact, Docker, Problem, Service};
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +22,7 @@ pub(crate) struct Scene {
     pub(crate) platform: Platform,
     pub(crate) repository: Repository,
     service: Service,
+    pub(crate) logins: Vec<Login>,
 }
 
 impl Scene {
@@ -36,7 +37,7 @@ impl Scene {
         let repository = Repository::committed(files);
         fs::copy(busybox, repository.path().join("busybox")).unwrap();
         repository.write(&[("Dockerfile", &format!("{BASE}{dockerfile}"))]);
-        Some(Self { platform, repository, service: docker_service() })
+        Some(Self { platform, repository, service: docker_service(), logins: Vec::new() })
     }
 
     fn docker(&mut self) -> &mut Docker {
@@ -44,18 +45,19 @@ impl Scene {
     }
 
     async fn build(&self, env: &[(&str, &str)]) -> Result<Image, Problem> {
-        let request = self.platform.request(&self.repository, &self.service, env).await;
+        let mut request = self.platform.request(&self.repository, &self.service, env).await;
+        request.logins.clone_from(&self.logins);
         let artifact = self.platform.build(&request).await.map_err(|failure| failure.problem)?;
         let left = fs::read_dir(&self.platform.config.work_dir).unwrap().count();
         assert_eq!(left, 0, "something is left of the build");
         Ok(Image::open(artifact, self.platform.log(&request)))
     }
 
-    async fn image(&self, env: &[(&str, &str)]) -> Image {
+    pub(crate) async fn image(&self, env: &[(&str, &str)]) -> Image {
         self.build(env).await.unwrap_or_else(|problem| panic!("{problem:?}"))
     }
 
-    async fn problem(&self, env: &[(&str, &str)]) -> Problem {
+    pub(crate) async fn problem(&self, env: &[(&str, &str)]) -> Problem {
         let problem = self.build(env).await.map(|image| image.log).unwrap_err();
         self.nothing_is_left();
         problem
@@ -79,9 +81,9 @@ pub(crate) fn processes_with(text: &str) -> Vec<String> {
 }
 
 /// An artifact that is an image, opened without any library for it.
-struct Image {
-    artifact: Artifact,
-    log: String,
+pub(crate) struct Image {
+    pub(crate) artifact: Artifact,
+    pub(crate) log: String,
     config: serde_json::Value,
     /// The files of all layers, later ones on top.
     files: BTreeMap<String, String>,
@@ -107,7 +109,7 @@ impl Image {
         Self { artifact, log, config, files }
     }
 
-    fn text(&self, path: &str) -> &str {
+    pub(crate) fn text(&self, path: &str) -> &str {
         let text = self.files.get(path);
         text.unwrap_or_else(|| panic!("{path} is not among {:?}", self.files.keys()))
     }

@@ -5,6 +5,7 @@
 mod builds;
 mod docker;
 mod docker_killed;
+mod docker_registry;
 mod killed;
 mod plain;
 mod platform;

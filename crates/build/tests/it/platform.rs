@@ -126,7 +126,7 @@ impl Platform {
         config.images =
             Some(images::Images::open(images::Config::new(path.join("store"))).unwrap());
         config.docker.launcher = vec![helper().into(), "builder".into()];
-        config.docker.secrets_dir = dir.run_dir().join("logins");
+        config.docker.secrets_dir = path.join("logins");
         let shim_command: Vec<OsString> = vec![helper().into(), "shim".into()];
         let mut engine = engine::Config::new(path.join("engine"), dir.run_dir(), shim_command);
         engine.address_pool = dir.address_pool();
