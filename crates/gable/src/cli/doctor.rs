@@ -44,7 +44,8 @@ pub(crate) enum Verdict {
 /// Runs it.
 pub(crate) async fn run(context: &Context) -> Outcome {
     let engine: Vec<_> = engine::doctor().into_iter().map(of_engine).collect();
-    let tools = tools::look(&search_path());
+    let mut tools = tools::look(&search_path());
+    tools.push(of_build(::build::docker::doctor().await));
     let is_good = engine.iter().chain(&tools).all(|line| line.verdict != Verdict::Bad);
     let exit = if is_good { DONE } else { FAILED };
     let printer = context.printer;
@@ -77,6 +78,16 @@ fn of_engine(check: engine::Check) -> Line {
         found: check.found,
         hint: check.hint,
         packages: Vec::new(),
+    }
+}
+
+fn of_build(check: ::build::docker::Check) -> Line {
+    Line {
+        name: check.name.to_owned(),
+        verdict: if check.is_ok { Verdict::Good } else { Verdict::Absent },
+        found: check.found,
+        hint: check.hint,
+        packages: if check.is_ok { Vec::new() } else { vec!["buildah"] },
     }
 }
 
