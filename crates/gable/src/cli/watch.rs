@@ -163,21 +163,28 @@ impl State {
 
     /// Looks at the status. Returns it when everything is over.
     async fn look(&mut self, client: &Client) -> Result<Option<Box<ProjectStatus>>, wire::Error> {
-        let query = StatusQuery { project: Some(self.watch.project.clone()) };
-        let status = client.status(&query).await?;
+        // All projects: a file may declare several, with deploys in each.
+        let status = client.status(&StatusQuery::default()).await?;
         self.stage.status(&status);
-        let Some(project) = status.projects.into_iter().find(|one| one.name == self.watch.project)
-        else {
-            return Ok(None);
-        };
         let mut failures = Vec::new();
-        for service in project.environments.iter().flat_map(|environment| &environment.services) {
+        let services = status.projects.iter().flat_map(|project| {
+            let environments = project.environments.iter();
+            environments.flat_map(|one| &one.services).map(|service| (&project.name, service))
+        });
+        for (project, service) in services {
             let Some(deploy) = &service.deploy else { continue };
-            // A deploy that is not the newest any more was replaced, and is over as well.
-            let is_old = |id: &String| id.as_str() < deploy.id.as_str();
-            let names: Vec<_> =
-                self.watch.deploys.iter().filter(|one| one.service == service.name).collect();
-            self.pending.retain(|id| !(names.iter().any(|one| one.id == *id) && is_old(id)));
+            // A deploy that is not the newest any more was replaced, and is over as well. Another
+            // project's service of the same name says nothing of it.
+            let is_old = |id: &String| {
+                id.as_str() < deploy.id.as_str()
+                    && *project == self.watch.project
+                    && self
+                        .watch
+                        .deploys
+                        .iter()
+                        .any(|one| one.id == *id && one.service == service.name)
+            };
+            self.pending.retain(|id| !is_old(id));
             if deploy.status.is_over()
                 && self.pending.remove(&deploy.id)
                 && deploy.status.is_failure()
@@ -190,8 +197,10 @@ impl State {
             self.tell_failure(client, &name, Some(&deploy.id), is_build, deploy.failure.as_ref())
                 .await?;
         }
-        let is_over = self.pending.is_empty() && databases_settled(&project);
-        Ok(is_over.then(|| Box::new(project)))
+        let project = status.projects.into_iter().find(|one| one.name == self.watch.project);
+        let is_over =
+            |project: &ProjectStatus| self.pending.is_empty() && databases_settled(project);
+        Ok(project.filter(is_over).map(Box::new))
     }
 
     /// Shows the end of the log and the diagnosis, once.

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod commits;
 mod crashes;
 mod hello;
 mod rollouts;

@@ -22,7 +22,7 @@ pub(super) async fn draft(
     picture: &Picture,
 ) -> Result<(Draft, Vec<Resolved>), Error> {
     let mut draft = Draft {
-        project: found.project.clone(),
+        project: found.shown_project().to_owned(),
         blueprint_file: found.blueprint_file.clone(),
         texts: found.understood.texts.clone(),
         source: found.source.clone(),

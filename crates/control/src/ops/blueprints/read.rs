@@ -69,6 +69,16 @@ impl Found {
         self.others.get(&service.name).unwrap_or(&self.source.commit)
     }
 
+    /// The project to speak of: a file may name its projects, and then the directory's need not
+    /// be one of them.
+    pub(super) fn shown_project(&self) -> &str {
+        let scopes = self.blueprint().map_or(&[][..], |blueprint| blueprint.scopes.as_slice());
+        let own = self.project.as_str();
+        let mut names = scopes.iter().map(|scope| scope.project.as_deref().unwrap_or(own));
+        let first = names.clone().next().unwrap_or(own);
+        if names.any(|name| name == own) { own } else { first }
+    }
+
     /// Whether the file cannot be run as it is.
     pub(super) fn is_refused(&self) -> bool {
         self.blueprint().is_none()
