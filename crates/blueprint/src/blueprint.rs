@@ -169,21 +169,6 @@ pub struct ServiceSettings {
     pub port: Option<u16>,
     /// The shared build that it takes its artifact from.
     pub build_source: Option<String>,
-    /// Paths of a host that lead to it (`x-gable` of a compose file).
-    pub base_routes: Vec<BaseRoute>,
-}
-
-/// A path of a host that leads to a service: several services share the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BaseRoute {
-    /// The host; the service's own where `None`.
-    pub host: Option<String>,
-    /// The path, such as `/` or `/api`, without a slash at its end.
-    pub path: String,
-    /// Whether the service sees requests without the path in front.
-    pub strip_prefix: bool,
-    /// The port that answers; the service's first HTTP port where `None`.
-    pub port: Option<u16>,
 }
 
 /// A network that may come in.

@@ -36,8 +36,8 @@ mod tree;
 mod words;
 
 pub use blueprint::{
-    BaseRoute, Blueprint, DatabaseSettings, IpRule, KeyValueSettings, Maintenance, Noun,
-    PreviewGeneration, Previews, Scaling, Scope, ServicePreviews, ServiceSettings, StoreOrigin,
+    Blueprint, DatabaseSettings, IpRule, KeyValueSettings, Maintenance, Noun, PreviewGeneration,
+    Previews, Scaling, Scope, ServicePreviews, ServiceSettings, StoreOrigin,
 };
 pub use catalog::{Field, Place, Shapes, Treatment, known_fields};
 pub use explain::{Explanation, explain};

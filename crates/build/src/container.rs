@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::docker::{self, Built};
 use crate::error::Error;
 use crate::inputs::FORMAT_VERSION;
-use crate::run::{BuildRequest, Failure, Progress, blocking};
+use crate::run::{BuildRequest, Failure, Progress, blocking, sync_later};
 use crate::sources::Sources;
 use crate::store::{self, Manifest};
 use crate::toolchain::Toolchain;
@@ -202,12 +202,10 @@ async fn finish(
             files: totals.files,
             toolchain: Toolchain::default(),
         };
-        let artifact = store::publish(&config, &made, &manifest)?;
-        // An image is looked at as soon as it is there: waiting for the disk here is no loss.
-        store::sync(Path::new(&artifact.path))?;
-        Ok(artifact)
+        store::publish(&config, &made, &manifest)
     })
     .await
+    .inspect(sync_later)
 }
 
 /// Keeps what the container sees of the project, and nothing else of it.

@@ -300,14 +300,18 @@ async fn finish(config: &Config, request: &BuildRequest, mode: Mode) -> Result<A
         store::publish(&config, &work, &manifest)
     })
     .await?;
+    sync_later(&artifact);
+    Ok(artifact)
+}
+
+/// It is complete for everybody who asks; only a power cut would still hurt it.
+pub(crate) fn sync_later(artifact: &Artifact) {
     let path = Path::new(&artifact.path).to_owned();
-    // It is complete for everybody who asks; only a power cut would still hurt it.
     tokio::task::spawn_blocking(move || {
         if let Err(error) = store::sync(&path) {
             tracing::warn!(%error, "the artifact could not be brought to the disk");
         }
     });
-    Ok(artifact)
 }
 
 fn spec(config: &Config, request: &BuildRequest, mode: Mode) -> InstanceSpec {

@@ -4,7 +4,7 @@ mod container;
 
 use std::path::PathBuf;
 
-use engine::{ContainerSpec, InstanceSpec, Limits, Root, User};
+use engine::{ContainerSpec, InstanceSpec, Limits, Mount, Root, User};
 use jiff::Timestamp;
 use model::{
     Artifact, EnvVar, EnvironmentId, Instance, InstanceId, InstancePurpose, Release, ServiceId,
@@ -188,6 +188,12 @@ async fn container_parts(
         let owner = (parts.user.uid, parts.user.gid);
         places.disk = prepare_disk(platform, run.row, owner)?;
         parts = container::parts(service, &image, &run.command, declared, &places)?;
+    }
+    for mount in &parts.mounts {
+        if let Mount::Volume { source, .. } = mount {
+            std::fs::create_dir_all(source)
+                .map_err(Error::host(format!("make the volume {}", source.display())))?;
+        }
     }
     Ok(parts)
 }

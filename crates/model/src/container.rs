@@ -33,6 +33,8 @@ pub struct Container {
     pub files: Vec<ContainerFile>,
     /// Ports that are reachable from the host.
     pub ports: Vec<PublishedPort>,
+    /// Paths of a host that lead to it (`x-gable` of a compose file).
+    pub base_routes: Vec<BaseRoute>,
     /// Ports that it listens on inside its network.
     pub expose: Vec<u16>,
     /// More names in the private network.
@@ -219,6 +221,19 @@ pub struct PublishedPort {
     pub host_address: Option<String>,
     /// What is spoken there.
     pub protocol: PortProtocol,
+}
+
+/// A path of a host that leads to a service, which may share the host with others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseRoute {
+    /// The host; the service's own where `None`.
+    pub host: Option<String>,
+    /// The path, such as `/` or `/api`, without a slash at its end.
+    pub path: String,
+    /// Whether the service sees requests without the path in front.
+    pub strip_prefix: bool,
+    /// The port that answers; the service's first HTTP port where `None`.
+    pub port: Option<u16>,
 }
 
 /// What is spoken on a published port.

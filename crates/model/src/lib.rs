@@ -19,7 +19,7 @@ pub mod service;
 
 pub use artifact::{Artifact, Build, BuildStatus, Commit};
 pub use container::{
-    Container, ContainerFile, Dependency, DependencyCondition, FileSource, HealthCheck,
+    BaseRoute, Container, ContainerFile, Dependency, DependencyCondition, FileSource, HealthCheck,
     PortProtocol, PublishedPort, RestartPolicy, Ulimit, UpdateOrder, Volume, VolumeSource,
 };
 pub use database::{

@@ -1,11 +1,12 @@
 //! The whole route table from what every service wants to be reached by.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use model::route::{Listener, ListenerBackend, TcpBackend};
 use model::{
-    Backend, EnvironmentId, Generation, Route, RouteTable, Service, ServiceId, ServiceKind,
-    StaticSite, Target, route::Zone,
+    Backend, BaseRoute, EnvironmentId, Generation, InstanceId, PortProtocol, PublishedPort, Route,
+    RouteTable, Service, ServiceId, ServiceKind, StaticSite, Target, route::Zone,
 };
 
 use crate::deploy::RouteState;
@@ -44,6 +45,14 @@ pub struct NamedStore {
     pub names: Vec<String>,
     /// Where it is; `None` while it is not running.
     pub address: Option<IpAddr>,
+    /// The port that it listens on.
+    pub port: u16,
+    /// Ports of the host that lead to it.
+    pub published: Vec<PublishedPort>,
+    /// What its connections are counted under; nothing is published without.
+    pub counted_as: Option<ServiceId>,
+    /// The instance that runs it.
+    pub instance_id: Option<InstanceId>,
 }
 
 /// A private network.
@@ -67,8 +76,14 @@ pub fn table(
     for routed in services.iter().filter(|routed| routed.service.is_public()) {
         routes.extend(routes_of(routed));
     }
+    for routed in services.iter().filter(|routed| routed.service.has_port()) {
+        routes.extend(base_routes(routed));
+    }
+    let listeners =
+        services.iter().flat_map(listeners_of).chain(stores.iter().flat_map(store_listeners));
+    let listeners = listeners.collect();
     let zones = networks.iter().map(|network| zone(network, services, stores)).collect();
-    RouteTable { generation, routes, zones, listeners: Vec::new() }
+    RouteTable { generation, routes, zones, listeners }
 }
 
 fn routes_of(routed: &Routed<'_>) -> Vec<Route> {
@@ -94,6 +109,101 @@ fn routes_of(routed: &Routed<'_>) -> Vec<Route> {
         }
     }
     routes
+}
+
+/// Paths of hosts that several services may share, as their file says.
+fn base_routes(routed: &Routed<'_>) -> Vec<Route> {
+    let own = routed.public_host.map(str::to_owned);
+    let of = |base: &BaseRoute| {
+        let host =
+            base.host.clone().map(|name| name.to_ascii_lowercase()).or_else(|| own.clone())?;
+        Some(Route {
+            hosts: vec![host],
+            path_prefix: base.path.clone(),
+            strip_prefix: base.strip_prefix,
+            service_id: routed.id.clone(),
+            service_name: routed.service.name.clone(),
+            headers: Vec::new(),
+            rules: Vec::new(),
+            backend: on_port(backend(routed), base.port),
+        })
+    };
+    routed.service.container.base_routes.iter().filter_map(of).collect()
+}
+
+/// The same on another port of the same instances.
+fn on_port(backend: Backend, port: Option<u16>) -> Backend {
+    match (backend, port) {
+        (Backend::Targets(targets), Some(port)) => Backend::Targets(moved(&targets, port)),
+        (backend, _) => backend,
+    }
+}
+
+fn moved(targets: &[Target], port: u16) -> Vec<Target> {
+    let to = |target: &Target| Target {
+        id: target.id.clone(),
+        address: SocketAddr::new(target.address.ip(), port),
+    };
+    targets.iter().map(to).collect()
+}
+
+/// Ports of a service that are reachable from the host.
+fn listeners_of(routed: &Routed<'_>) -> Vec<Listener> {
+    let ports = &routed.service.container.ports;
+    let of = |port: &PublishedPort| {
+        let backend = match port.protocol {
+            PortProtocol::Udp => return None,
+            PortProtocol::Http => {
+                ListenerBackend::Http(on_port(backend(routed), Some(port.target)))
+            }
+            PortProtocol::Tcp => ListenerBackend::Tcp(tcp_backend(routed, port.target)),
+        };
+        Some(Listener {
+            address: published_at(port)?,
+            service_id: routed.id.clone(),
+            service_name: routed.service.name.clone(),
+            backend,
+        })
+    };
+    ports.iter().filter_map(of).collect()
+}
+
+fn tcp_backend(routed: &Routed<'_>, port: u16) -> TcpBackend {
+    match backend(routed) {
+        Backend::Targets(targets) => TcpBackend::Targets(moved(&targets, port)),
+        Backend::Hold { timeout_ms } => TcpBackend::Hold { timeout_ms },
+        _ => TcpBackend::Unavailable,
+    }
+}
+
+/// Ports of a data store that are reachable from the host.
+fn store_listeners(store: &NamedStore) -> Vec<Listener> {
+    let of = |port: &PublishedPort| {
+        let target = store
+            .address
+            .zip(store.instance_id.clone())
+            .map(|(address, id)| Target { id, address: SocketAddr::new(address, store.port) });
+        let targets: Vec<Target> = target.into_iter().collect();
+        Some(Listener {
+            address: published_at(port)?,
+            service_id: store.counted_as.clone()?,
+            service_name: store.names.first()?.clone(),
+            backend: ListenerBackend::Tcp(if targets.is_empty() {
+                TcpBackend::Hold { timeout_ms: HOLD_TIMEOUT_MS }
+            } else {
+                TcpBackend::Targets(targets)
+            }),
+        })
+    };
+    store.published.iter().filter_map(of).collect()
+}
+
+/// Where the edge listens for a published port: on loopback, whatever address the file says,
+/// because nothing is opened to the network unless the operator says so.
+fn published_at(port: &PublishedPort) -> Option<SocketAddr> {
+    let address = port.host_address.as_deref().and_then(|text| text.parse::<IpAddr>().ok());
+    let address = address.filter(IpAddr::is_loopback).unwrap_or(Ipv4Addr::LOCALHOST.into());
+    port.published.map(|port| SocketAddr::new(address, port))
 }
 
 /// A root domain is redirected to from its `www`, and the other way round (Render: custom domains).
@@ -127,6 +237,9 @@ fn zone(network: &NetworkOf, services: &[Routed<'_>], stores: &[NamedStore]) -> 
         let addresses = private_addresses(routed);
         if routed.service.kind != ServiceKind::Static && !addresses.is_empty() {
             names.insert(format!("{}-discovery", routed.slug), addresses.clone());
+            for alias in &routed.service.container.aliases {
+                names.insert(alias.to_ascii_lowercase(), addresses.clone());
+            }
             names.insert(routed.slug.to_owned(), addresses);
         }
     }

@@ -88,7 +88,7 @@ impl<D: Declaration> DataStoreRow<D> {
     }
 }
 
-/// The passwords, made when it was first declared, and never changed.
+/// The passwords, made when it was first declared. They change only when a file names another.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// Of the role that owns a database, or of a Key Value instance's default user where one is
@@ -208,6 +208,18 @@ pub(crate) fn credentials<D: Declaration>(store: &Store, id: &D::Id) -> Result<C
         app: store.sealer().open(&place::<D>(id, "password"), &app)?,
         superuser: store.sealer().open(&place::<D>(id, "superuser_password"), &superuser)?,
     })
+}
+
+pub(crate) fn set_password<D: Declaration>(
+    store: &Store,
+    id: &D::Id,
+    password: &SecretString,
+) -> Result<(), Error> {
+    let sql = format!("UPDATE {} SET password_sealed = ?2 WHERE id = ?1", D::TABLE);
+    let sealed = store.sealer().seal(&place::<D>(id, "password"), password.expose_secret());
+    let touched =
+        store.write("save a password", |tx| execute(tx, &sql, params![id.to_string(), sealed]))?;
+    if touched == 0 { Err(Error::not_found(D::NOUN, id)) } else { Ok(()) }
 }
 
 pub(crate) fn set_instance<D: Declaration>(

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use model::{Database, DatabaseId, EnvironmentId, InstanceId};
 
+use secrecy::SecretString;
+
 use crate::data_stores::{self, DataStoreRow};
 use crate::{Error, Store};
 
@@ -55,6 +57,14 @@ pub fn list_all(store: &Store) -> Result<Vec<DatabaseRow>, Error> {
 /// Also when there is none with this id.
 pub fn credentials(store: &Store, id: &DatabaseId) -> Result<Credentials, Error> {
     data_stores::credentials::<Database>(store, id)
+}
+
+/// Takes over the password that a file gives, for what services get.
+///
+/// # Errors
+/// Also when there is none with this id.
+pub fn set_password(store: &Store, id: &DatabaseId, password: &SecretString) -> Result<(), Error> {
+    data_stores::set_password::<Database>(store, id, password)
 }
 
 /// Notes which instance runs it.

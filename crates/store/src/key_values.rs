@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use model::{EnvironmentId, InstanceId, KeyValue, KeyValueId};
 
+use secrecy::SecretString;
+
 use crate::data_stores::{self, DataStoreRow};
 use crate::{Error, Store};
 
@@ -55,6 +57,14 @@ pub fn list_all(store: &Store) -> Result<Vec<KeyValueRow>, Error> {
 /// Also when there is none with this id.
 pub fn credentials(store: &Store, id: &KeyValueId) -> Result<Credentials, Error> {
     data_stores::credentials::<KeyValue>(store, id)
+}
+
+/// Takes over the password that a file gives, for what services get.
+///
+/// # Errors
+/// Also when there is none with this id.
+pub fn set_password(store: &Store, id: &KeyValueId, password: &SecretString) -> Result<(), Error> {
+    data_stores::set_password::<KeyValue>(store, id, password)
 }
 
 /// Notes which instance runs it.

@@ -361,7 +361,6 @@ impl Checker<'_> {
                 .get("buildSource")
                 .and_then(|slot| slot.node.scalar())
                 .map(|scalar| scalar.text.clone()),
-            base_routes: Vec::new(),
         }
     }
 

@@ -39,6 +39,7 @@ impl Reader<'_> {
             volumes: self.volumes(project, view),
             files: Vec::new(),
             ports: Vec::new(),
+            base_routes: Vec::new(),
             expose: self.expose(view),
             aliases: self.aliases(project, name, view),
             depends_on: self.dependencies(project, name, view),

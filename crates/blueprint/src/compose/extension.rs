@@ -2,7 +2,7 @@
 
 use model::PortProtocol;
 
-use crate::blueprint::BaseRoute;
+use model::BaseRoute;
 
 use super::compile::Project;
 use super::node::View;

@@ -34,6 +34,7 @@ impl Reader<'_> {
         container.files = files;
         env.extend(values);
         container.ports = self.ports(view, extension.protocol);
+        container.base_routes.clone_from(&extension.routes);
         let kind = kind_of(&container, &extension);
         let settings = settings_of(&container, &extension);
         let service = Service {
@@ -134,7 +135,6 @@ fn settings_of(container: &Container, extension: &Extension) -> ServiceSettings 
             .or(routed)
             .or_else(|| container.expose.first().copied())
             .or_else(|| any.map(|port| port.target)),
-        base_routes: extension.routes.clone(),
         ..ServiceSettings::default()
     }
 }

@@ -1,7 +1,7 @@
 //! The control plane is killed in the middle of a Dockerfile's build and called again.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use model::{BuildId, InstanceId};
@@ -13,6 +13,17 @@ use crate::platform::helper;
 /// The last step waits in the first attempt only: then its cache says that it was there before.
 const DOCKERFILE: &str = "FROM base\nRUN cat /proc/sys/kernel/random/uuid > /once\n\
     RUN --mount=type=cache,target=/kept [ -e /kept/been ] || { touch /kept/been; sleep 765432; }\n";
+
+/// Until the last step runs. A disk that others write to makes builders slow.
+async fn until_it_sleeps(time: &str, control: &mut Child) {
+    let sleeps = async {
+        while sleepers(time) == 0 {
+            assert_eq!(control.try_wait().unwrap(), None, "the build has ended by itself");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(180), sleeps).await.expect("the step never ran");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_step_runs_it_leaves_nothing_running_and_is_repeated() {
@@ -32,10 +43,7 @@ async fn killed_while_a_step_runs_it_leaves_nothing_running_and_is_repeated() {
             .unwrap()
     };
     let mut killed = control();
-    while sleepers("765432") == 0 {
-        assert_eq!(killed.try_wait().unwrap(), None, "the build has ended by itself");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_it_sleeps("765432", &mut killed).await;
     killed.kill().unwrap();
     killed.wait().unwrap();
 
@@ -61,10 +69,7 @@ async fn nothing_runs_on_when_the_control_plane_is_killed_for_good() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    while sleepers("876543") == 0 {
-        assert_eq!(killed.try_wait().unwrap(), None, "the build has ended by itself");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until_it_sleeps("876543", &mut killed).await;
     killed.kill().unwrap();
     killed.wait().unwrap();
     let gone = async {

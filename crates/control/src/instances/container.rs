@@ -86,6 +86,7 @@ pub(super) fn parts(
             sysctls: asked.sysctls.clone(),
             shm_bytes: asked.shm_bytes,
             is_read_only: asked.is_read_only,
+            is_first_process: false,
             extra_hosts: asked.extra_hosts.clone(),
         },
     })

@@ -9,15 +9,17 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use edge::{Applied, Client, Status};
-use model::{Artifact, InstanceId, InstanceState, ServiceId};
+use model::{Artifact, ComposeStore, InstanceId, InstanceState, ServiceId};
 use reconcile::deploy::RouteState;
 use reconcile::route::{NamedStore, NetworkOf, Routed, table};
+use store::data_stores::{DataStoreRow, Declaration};
 use store::services::ServiceRow;
 use tokio::sync::Mutex;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::platform::{Platform, StoreState};
+use crate::tasks::data_stores::store_port;
 
 /// How long a new edge may take until it answers.
 const EDGE_START_LIMIT: Duration = Duration::from_secs(10);
@@ -182,20 +184,40 @@ async fn worker_addresses(
 async fn named_stores(platform: &Platform) -> Result<Vec<NamedStore>, Error> {
     let mut stores = Vec::new();
     for row in store::databases::list_all(&platform.store)? {
-        stores.push(NamedStore {
-            environment_id: row.environment_id,
-            names: vec![row.slug, row.id.to_string()],
-            address: store_address(platform, row.id.as_str(), row.instance_id.as_ref()).await,
-        });
+        let port = store_port(platform, databases::POSTGRES_PORT, row.port_hint);
+        let compose = row.definition.compose.clone();
+        stores.push(named_store(platform, &row, (row.id.as_str(), port, compose)).await);
     }
     for row in store::key_values::list_all(&platform.store)? {
-        stores.push(NamedStore {
-            environment_id: row.environment_id,
-            names: vec![row.slug, row.id.to_string()],
-            address: store_address(platform, row.id.as_str(), row.instance_id.as_ref()).await,
-        });
+        let port = store_port(platform, databases::KEY_VALUE_PORT, row.port_hint);
+        let compose = row.definition.compose.clone();
+        stores.push(named_store(platform, &row, (row.id.as_str(), port, compose)).await);
     }
     Ok(stores)
+}
+
+async fn named_store<D: Declaration>(
+    platform: &Platform,
+    row: &DataStoreRow<D>,
+    (id, port, compose): (&str, u16, ComposeStore),
+) -> NamedStore {
+    let mut names = vec![row.slug.clone(), id.to_owned()];
+    names.extend(compose.aliases.iter().map(|name| name.to_ascii_lowercase()));
+    NamedStore {
+        environment_id: row.environment_id.clone(),
+        names,
+        address: store_address(platform, id, row.instance_id.as_ref()).await,
+        port,
+        published: compose.published,
+        counted_as: counted_as(id),
+        instance_id: row.instance_id.clone(),
+    }
+}
+
+/// The edge counts by service, and a data store is none: its id in a service's form.
+fn counted_as(id: &str) -> Option<ServiceId> {
+    let (_, body) = id.split_once('-')?;
+    format!("{}{body}", ServiceId::PREFIX).parse().ok()
 }
 
 /// Where a data store is. One that has run since before this process began is asked for at the

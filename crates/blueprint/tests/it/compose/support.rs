@@ -108,7 +108,7 @@ fn summary(scope: &Scope) -> String {
     }
     for service in &scope.services {
         one_service(&mut text, service);
-        for route in &scope.service_settings[&service.name].base_routes {
+        for route in &service.container.base_routes {
             let host = route.host.as_deref().unwrap_or("-");
             writeln!(
                 text,

@@ -1,18 +1,19 @@
 //! Everything that is declared, with the ids, hosts and secrets that it has or would have.
 
-use blueprint::Scope;
+use blueprint::{Scope, StoreOrigin};
 use jiff::Timestamp;
 use model::{
-    Commit, Database, Environment, EnvironmentId, InstanceType, KeyValue, Project, ProjectId,
-    Service, ServiceId, ValueOrigin,
+    Commit, ComposeStore, Database, Environment, EnvironmentId, InstanceType, KeyValue, Project,
+    ProjectId, Service, ServiceId, ValueOrigin,
 };
 use reconcile::wiring;
+use secrecy::SecretString;
 use store::databases::DatabaseRow;
 use store::key_values::KeyValueRow;
 use store::services::ServiceRow;
 use uuid::Uuid;
 
-use super::read::Found;
+use super::read::{Found, compose};
 use super::{
     Change, ChangeAction, DEFAULT_ENVIRONMENT, Noun, Request, is_wanted, keep_values, wire_facts,
 };
@@ -162,7 +163,10 @@ fn draw_scope(
     }
     let mut changes = Vec::new();
     let mut databases = Vec::new();
-    for database in &scope.databases {
+    for declared in &scope.databases {
+        let settings = scope.database_settings.get(&declared.name);
+        let origin = settings.and_then(|settings| settings.compose.as_ref());
+        let database = &Database { compose: compose_store(origin), ..declared.clone() };
         let known = store::databases::by_name(&platform.store, &environment.id, &database.name)?;
         changes.push(database_change(database, known.as_ref(), &environment));
         databases.push(match (pen, known) {
@@ -176,9 +180,15 @@ fn draw_scope(
             (Pen::Imagine, Some(row)) => row,
             (Pen::Imagine, None) => imagined_database(&environment.id, database),
         });
+        if let (Pen::Write, Some(password), Some(row)) = (pen, password(origin), databases.last()) {
+            store::databases::set_password(&platform.store, &row.id, &password)?;
+        }
     }
     let mut key_values = Vec::new();
-    for key_value in &scope.key_values {
+    for declared in &scope.key_values {
+        let settings = scope.key_value_settings.get(&declared.name);
+        let origin = settings.and_then(|settings| settings.compose.as_ref());
+        let key_value = &KeyValue { compose: compose_store(origin), ..declared.clone() };
         let known = store::key_values::by_name(&platform.store, &environment.id, &key_value.name)?;
         changes.push(key_value_change(key_value, known.as_ref(), &environment));
         key_values.push(match (pen, known) {
@@ -192,6 +202,10 @@ fn draw_scope(
             (Pen::Imagine, Some(row)) => row,
             (Pen::Imagine, None) => imagined_key_value(&environment.id, key_value),
         });
+        if let (Pen::Write, Some(password), Some(row)) = (pen, password(origin), key_values.last())
+        {
+            store::key_values::set_password(&platform.store, &row.id, &password)?;
+        }
     }
     for workflow in &scope.workflows {
         let mut later = change(Noun::Service, "workflow".to_owned(), &workflow.name, &environment);
@@ -200,6 +214,9 @@ fn draw_scope(
         changes.push(later);
     }
     changes.extend(unmanaged(platform, scope, &environment)?);
+    if pen == Pen::Write && found.is_compose {
+        compose::keep(platform, &environment.id, request)?;
+    }
     if pen == Pen::Write {
         keep_values(platform, &environment.id, &scope.services, &request.set)?;
         environments::set_stopped(platform, &environment.id, false)?;
@@ -214,6 +231,29 @@ fn draw_scope(
         key_values,
         changes,
     })
+}
+
+/// What a compose file says of a data store.
+fn compose_store(origin: Option<&StoreOrigin>) -> ComposeStore {
+    let Some(origin) = origin else { return ComposeStore::default() };
+    ComposeStore {
+        image: origin.image.clone(),
+        has_password: origin.password.is_some(),
+        aliases: origin.aliases.clone(),
+        published: origin.published.clone(),
+        init_files: origin.init_files.clone(),
+        parameters: origin.parameters.clone(),
+    }
+}
+
+fn password(origin: Option<&StoreOrigin>) -> Option<SecretString> {
+    origin?.password.clone().map(SecretString::from)
+}
+
+/// Of a data store that a compose file declares as a service.
+fn instead_of(compose: &ComposeStore) -> Option<String> {
+    (!compose.image.is_empty())
+        .then(|| format!("in place of the image {} (`--images` runs that)", compose.image))
 }
 
 fn environment(
@@ -319,7 +359,10 @@ fn database_change(
 ) -> Change {
     let kind = format!("postgres {}", database.major_version);
     let mut change = change(Noun::Database, kind, &database.name, environment);
-    let Some(row) = known else { return change };
+    let Some(row) = known else {
+        change.details.extend(instead_of(&database.compose));
+        return change;
+    };
     let old = &row.definition;
     change.details.extend(size_change(&old.instance_type, &database.instance_type));
     if old.major_version != database.major_version {
@@ -342,7 +385,10 @@ fn key_value_change(
     environment: &Environment,
 ) -> Change {
     let mut change = change(Noun::KeyValue, "key value".to_owned(), &key_value.name, environment);
-    let Some(row) = known else { return change };
+    let Some(row) = known else {
+        change.details.extend(instead_of(&key_value.compose));
+        return change;
+    };
     let old = &row.definition;
     change.details.extend(size_change(&old.instance_type, &key_value.instance_type));
     if old.maxmemory_policy != key_value.maxmemory_policy {

@@ -1,6 +1,6 @@
 //! From a directory to a Blueprint, or to what compose files declare.
 
-mod compose;
+pub(super) mod compose;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

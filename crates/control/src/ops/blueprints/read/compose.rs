@@ -119,7 +119,7 @@ fn kept(platform: &Platform, project: &str) -> Result<BTreeMap<String, String>, 
 }
 
 /// Keeps values that a person gave for variables of compose files, for the next time.
-pub(in crate::ops::blueprints) fn keep(
+pub(crate) fn keep(
     platform: &Platform,
     environment_id: &model::EnvironmentId,
     request: &Request,
