@@ -231,7 +231,12 @@ async fn container_check(
         return Ok(usual);
     };
     let image = build::container(&platform.build, service, &artifact).await?.image;
-    let health_check = service.container.health_check.clone().or(image.config.health_check);
+    // An image's check is about its own program: one Dockerfile often serves a web service, which
+    // it is written for, and workers that run something else.
+    let asked = &service.container;
+    let is_own_program = asked.command.is_none() && asked.entrypoint.is_none();
+    let of_image = image.config.health_check.filter(|_| is_own_program);
+    let health_check = asked.health_check.clone().or(of_image);
     Ok(match (health_check.filter(|check| !check.command.is_empty()), usual) {
         (Some(check), usual) => Check::Command { check, port: usual.port() },
         (None, Check::Port { port }) if reconcile::port::declared(service).is_none() => {
