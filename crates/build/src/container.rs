@@ -261,7 +261,7 @@ fn missing(path: &str) -> Error {
 fn images(config: &Config) -> Result<&Images, Error> {
     config.images.as_ref().ok_or_else(|| {
         Error::Refused(
-            Problem::new("images-need-root", "images can be run by root only")
+            Problem::new("image-needs-root", "images can be run by root only")
                 .hint("start Gable as root: `sudo gable up`"),
         )
     })

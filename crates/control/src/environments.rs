@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use model::{EnvSource, Environment, EnvironmentId, InstanceId, ReleaseId, Service, ServiceId};
+use model::{
+    EnvSource, Environment, EnvironmentId, InstanceId, PortProtocol, ReleaseId, Service, ServiceId,
+};
 use reconcile::port;
 use reconcile::wiring::Variable;
 use secrecy::ExposeSecret;
@@ -136,10 +138,21 @@ pub fn urls(platform: &Platform, row: &ServiceRow) -> Vec<String> {
     if !row.definition.is_public() {
         return Vec::new();
     }
-    public_host(row)
+    let hosts = public_host(row).into_iter().chain(row.definition.domains.iter().cloned());
+    published_urls(platform, row)
         .into_iter()
-        .chain(row.definition.domains.iter().cloned())
-        .map(|host| platform.config.public_url(&host))
+        .chain(hosts.map(|host| platform.config.public_url(&host)))
+        .collect()
+}
+
+/// Ports of its own, which are what a compose file's author knows it by.
+fn published_urls(platform: &Platform, row: &ServiceRow) -> Vec<String> {
+    let failing = platform.publisher.failing_listeners();
+    let ports = row.definition.container.ports.iter();
+    let http = ports.filter(|port| port.protocol == PortProtocol::Http);
+    http.filter_map(|port| port.published)
+        .filter(|port| !failing.iter().any(|listener| listener.address.port() == *port))
+        .map(|port| format!("http://localhost:{port}"))
         .collect()
 }
 

@@ -71,6 +71,7 @@ pub fn table(
     services: &[Routed<'_>],
     stores: &[NamedStore],
     networks: &[NetworkOf],
+    edge_ports: &[u16],
 ) -> RouteTable {
     let mut routes = Vec::new();
     for routed in services.iter().filter(|routed| routed.service.is_public()) {
@@ -78,10 +79,12 @@ pub fn table(
     }
     for routed in services.iter().filter(|routed| routed.service.has_port()) {
         routes.extend(base_routes(routed));
+        routes.extend(plain_route(routed, edge_ports));
     }
     let listeners =
         services.iter().flat_map(listeners_of).chain(stores.iter().flat_map(store_listeners));
-    let listeners = listeners.collect();
+    let listeners =
+        listeners.filter(|listener| !edge_ports.contains(&listener.address.port())).collect();
     let zones = networks.iter().map(|network| zone(network, services, stores)).collect();
     RouteTable { generation, routes, zones, listeners }
 }
@@ -129,6 +132,26 @@ fn base_routes(routed: &Routed<'_>) -> Vec<Route> {
         })
     };
     routed.service.container.base_routes.iter().filter_map(of).collect()
+}
+
+/// A service that publishes the very port that the edge has answers there to whoever asks for this
+/// machine and not for a service by name.
+fn plain_route(routed: &Routed<'_>, edge_ports: &[u16]) -> Option<Route> {
+    let mut ports = routed.service.container.ports.iter();
+    let port = ports.find(|port| {
+        port.protocol == PortProtocol::Http
+            && port.published.is_some_and(|number| edge_ports.contains(&number))
+    })?;
+    Some(Route {
+        hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        path_prefix: "/".to_owned(),
+        strip_prefix: false,
+        service_id: routed.id.clone(),
+        service_name: routed.service.name.clone(),
+        headers: Vec::new(),
+        rules: Vec::new(),
+        backend: on_port(backend(routed), Some(port.target)),
+    })
 }
 
 /// The same on another port of the same instances.

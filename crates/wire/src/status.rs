@@ -130,8 +130,10 @@ pub enum ServiceState {
     Scheduled,
     /// A cron job that runs now.
     Running,
-    /// Gable cannot run it yet.
-    Unsupported,
+    /// It ended with 0, as it should.
+    Completed,
+    /// It ended with a failure, and its restart policy leaves it so.
+    Ended,
 }
 
 /// One running copy.

@@ -216,7 +216,20 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
     platform.wake();
     // Names and hosts of what is new are known to the edge before anything answers there.
     platform.publisher.publish(platform).await?;
-    Ok(Applied { draft: Draft { changes: draft.changes, ..written }, deploys })
+    let mut notes = written.notes;
+    notes.extend(taken_ports(platform, &resolved));
+    Ok(Applied { draft: Draft { changes: draft.changes, notes, ..written }, deploys })
+}
+
+/// Ports of these services that the edge could not take.
+fn taken_ports(platform: &Platform, resolved: &[Resolved]) -> Vec<String> {
+    let failing = platform.publisher.failing_listeners().into_iter();
+    let of = |listener: edge::ListenerStatus| {
+        let service = resolved.iter().find(|service| service.row.id == listener.service_id)?;
+        let why = listener.error.unwrap_or_default();
+        Some(format!("{} is not published at {}: {why}", service.row.name(), listener.address))
+    };
+    failing.filter_map(of).collect()
 }
 
 /// A service with everything that its release needs.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use model::{
     Deploy, DeployId, Environment, Instance, InstancePurpose, InstanceState, Problem, Project,
-    Release, ServiceKind,
+    Release, RestartPolicy, ServiceKind,
 };
 use reconcile::deploy::{CRASH_LOOP_RESTARTS, Health, RouteState};
 use store::cron_runs::CronRun;
@@ -150,8 +150,10 @@ pub enum Standing {
     Scheduled,
     /// A cron run is under way.
     Running,
-    /// This version cannot run it.
-    Unsupported,
+    /// It ended with 0, as it should.
+    Completed,
+    /// It ended with a failure, and its restart policy leaves it so.
+    Ended,
 }
 
 /// All projects, or the one with this name.
@@ -363,6 +365,19 @@ fn condition(state: &InstanceState, health: &Health) -> Condition {
     }
 }
 
+/// What a service that is not started again has come to, if it is over.
+fn over(view: &ServiceView) -> Option<Standing> {
+    let policy = view.row.definition.container.restart;
+    let last = view.instances.last()?;
+    match &last.state {
+        InstanceState::Exited(exit) if exit.is_success() && policy.may_complete() => {
+            Some(Standing::Completed)
+        }
+        InstanceState::Exited(_) if policy == RestartPolicy::Never => Some(Standing::Ended),
+        _ => None,
+    }
+}
+
 fn standing(
     platform: &Platform,
     view: &ServiceView,
@@ -396,7 +411,7 @@ fn standing(
         _ if is_crashing && !matches!(route, Some(RouteState::Targets(_))) => {
             Standing::CrashLooping
         }
-        _ if !is_running => Standing::Waiting,
+        _ if !is_running => over(view).unwrap_or(Standing::Waiting),
         _ => Standing::Live,
     })
 }

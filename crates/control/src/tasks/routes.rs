@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
-use edge::{Applied, Client, Status};
+use edge::{Applied, Client, ListenerStatus, Status};
 use model::{Artifact, ComposeStore, InstanceId, InstanceState, ServiceId};
 use reconcile::deploy::RouteState;
 use reconcile::route::{NamedStore, NetworkOf, Routed, table};
@@ -33,13 +33,18 @@ const CARE_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Publisher {
     client: Client,
     turn: Mutex<()>,
+    failing: std::sync::Mutex<Vec<ListenerStatus>>,
 }
 
 impl Publisher {
     /// A way to the edge that may not run yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self { client: Client::new(config.edge_socket()), turn: Mutex::new(()) }
+        Self {
+            client: Client::new(config.edge_socket()),
+            turn: Mutex::new(()),
+            failing: std::sync::Mutex::default(),
+        }
     }
 
     /// Gives the edge the table that the store asks for now. When this returns, every core of the
@@ -51,8 +56,23 @@ impl Publisher {
         let _turn = self.turn.lock().await;
         let facts = Facts::load(platform).await?;
         let generation = store::generations::next(&platform.store)?;
-        let table = facts.table(generation);
-        Ok(self.client.apply(&table).await?)
+        let edge_ports: Vec<u16> =
+            platform.config.listen.iter().map(std::net::SocketAddr::port).collect();
+        let table = facts.table(generation, &edge_ports);
+        let applied = self.client.apply(&table).await?;
+        *self.lock_failing() = applied.failing_listeners.clone();
+        Ok(applied)
+    }
+
+    /// Ports that were asked for and that the edge could not take, when it was told last.
+    #[must_use]
+    pub fn failing_listeners(&self) -> Vec<ListenerStatus> {
+        self.lock_failing().clone()
+    }
+
+    fn lock_failing(&self) -> std::sync::MutexGuard<'_, Vec<ListenerStatus>> {
+        // What is behind the lock is whole after every statement.
+        self.failing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The edge's counters.
@@ -130,7 +150,7 @@ impl Facts {
         Ok(Self { services, stores, networks })
     }
 
-    fn table(&self, generation: model::Generation) -> model::RouteTable {
+    fn table(&self, generation: model::Generation, edge_ports: &[u16]) -> model::RouteTable {
         let routed: Vec<Routed<'_>> = self
             .services
             .iter()
@@ -145,7 +165,7 @@ impl Facts {
                 addresses: &facts.addresses,
             })
             .collect();
-        table(generation, &routed, &self.stores, &self.networks)
+        table(generation, &routed, &self.stores, &self.networks, edge_ports)
     }
 }
 

@@ -95,7 +95,8 @@ fn state(standing: Standing) -> wire::ServiceState {
         Standing::Stopped => W::Stopped,
         Standing::Scheduled => W::Scheduled,
         Standing::Running => W::Running,
-        Standing::Unsupported => W::Unsupported,
+        Standing::Completed => W::Completed,
+        Standing::Ended => W::Ended,
     }
 }
 
@@ -112,9 +113,7 @@ fn state_detail(view: &ServiceView) -> String {
             let restarts = view.instances.iter().map(|view| view.instance.restarts).max();
             format!("started again {} times", restarts.unwrap_or_default())
         }
-        Standing::Unsupported => {
-            format!("runtime {} is not supported yet", view.row.definition.runtime)
-        }
+        Standing::Ended => "its `restart` says to leave it".to_owned(),
         _ => String::new(),
     }
 }

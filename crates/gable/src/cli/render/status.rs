@@ -102,7 +102,8 @@ fn service_state(service: &ServiceStatus, now: Timestamp, paint: Paint) -> Strin
         ServiceState::Suspended => paint.dim("suspended"),
         ServiceState::Scheduled => paint.good("scheduled"),
         ServiceState::Running => paint.busy("running"),
-        ServiceState::Unsupported => paint.dim("not yet possible"),
+        ServiceState::Completed => paint.good("completed"),
+        ServiceState::Ended => paint.bad("ended"),
     };
     let mut details = Vec::new();
     if let Some(next) = service.next_run.filter(|_| service.state == ServiceState::Scheduled) {
