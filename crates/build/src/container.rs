@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use images::{Digest, Image, Images, Reference};
-use model::{Artifact, FileSource, Problem, Runtime, Service, VolumeSource};
+use model::{Artifact, ArtifactId, FileSource, Problem, Runtime, Service, VolumeSource};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -115,6 +115,18 @@ pub async fn container(
         },
     };
     Ok(Container { image, files: path.join(FILES) })
+}
+
+/// Throws away images, and layers of builds, that none of these artifacts needs.
+///
+/// # Errors
+/// When the disk refuses.
+pub async fn collect_garbage(config: &Config, artifacts: &[ArtifactId]) -> Result<(), Error> {
+    let Some(images) = &config.images else { return Ok(()) };
+    let pinned = artifacts.iter().filter_map(|id| read_pinned(&store::path_of(config, id)).ok());
+    let digests: Vec<Digest> = pinned.filter_map(|pinned| digest(&pinned.digest).ok()).collect();
+    images.collect_garbage(&digests).await.map_err(refused)?;
+    docker::prune(&config.docker, artifacts).await
 }
 
 /// The digest that an image's name means, as it is known here or else at its registry. `is_fresh`

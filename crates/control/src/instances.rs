@@ -106,8 +106,11 @@ async fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error>
         native_parts(platform, run, &artifact, &declared)?
     };
     let type_ = &service.instance_type;
+    // Starting takes more than serving: until a service is healthy it may use what is free, and
+    // then what its plan says (see `tasks::probes`).
+    let is_starting = matches!(run.command, Command::Main) && service.has_instances();
     let limits = Limits {
-        cpu_millis: Some(type_.cpu_millis),
+        cpu_millis: (!is_starting).then_some(type_.cpu_millis),
         memory_bytes: Some(type_.memory_bytes),
         pids: Some(PIDS_LIMIT),
         time: None,

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// Where the kernel's cgroup hierarchies are, by convention of every distribution.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 
+/// The time over which a limit of processor time is kept: the kernel's default.
+const CPU_PERIOD_MICROS: u64 = 100_000;
+
 /// The cgroup hierarchies of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cgroups {
@@ -60,6 +63,27 @@ impl Cgroups {
         let used: u64 = used.trim().parse().ok()?;
         let statistics = self.in_controller("memory", cgroup, "memory.stat")?;
         Some(used.saturating_sub(field(&statistics, inactive).unwrap_or(0)))
+    }
+
+    /// Changes how much processor time the processes of a cgroup may use together, in thousandths
+    /// of a core; `None` is no limit.
+    pub(crate) fn limit_cpu(&self, cgroup: &Path, cpu_millis: Option<u32>) -> io::Result<()> {
+        let quota = cpu_millis.map(|millis| u64::from(millis) * CPU_PERIOD_MICROS / 1000);
+        let write = |name: &str, text: String| match self.in_controller("cpu", cgroup, name) {
+            Some(file) => fs::write(file, text),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        match self {
+            Self::V1 { .. } => {
+                write("cpu.cfs_period_us", CPU_PERIOD_MICROS.to_string())?;
+                write("cpu.cfs_quota_us", quota.map_or("-1".to_owned(), |it| it.to_string()))
+            }
+            Self::V2 { .. } => {
+                let quota = quota.map_or("max".to_owned(), |it| it.to_string());
+                write("cpu.max", format!("{quota} {CPU_PERIOD_MICROS}"))
+            }
+            Self::Absent => Ok(()),
+        }
     }
 
     /// Moves the calling process into a cgroup, in every hierarchy that has it.
@@ -227,6 +251,28 @@ mod tests {
         fs::create_dir(&memory).unwrap();
         fs::write(memory.join("memory.oom_control"), "under_oom 0\noom_kill 1\n").unwrap();
         assert_eq!(cgroups.out_of_memory_kills(Path::new("/x")), 1);
+    }
+
+    #[test]
+    fn processor_time_is_limited_and_freed_on_fake_trees() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = Path::new("/x");
+        let (one, two) = (tree.path().join("1"), tree.path().join("2"));
+        fs::create_dir_all(one.join("cpu,cpuacct/x")).unwrap();
+        fs::write(one.join("cpu,cpuacct/cgroup.procs"), "").unwrap();
+        fs::create_dir_all(two.join("x")).unwrap();
+        fs::write(two.join("cgroup.controllers"), "cpu\n").unwrap();
+
+        let read = |file: PathBuf| fs::read_to_string(file).unwrap();
+        let quota = || read(one.join("cpu,cpuacct/x/cpu.cfs_quota_us"));
+        Cgroups::find(&one).limit_cpu(path, Some(250)).unwrap();
+        assert_eq!(quota(), "25000");
+        Cgroups::find(&one).limit_cpu(path, None).unwrap();
+        assert_eq!(quota(), "-1");
+        Cgroups::find(&two).limit_cpu(path, Some(1500)).unwrap();
+        assert_eq!(read(two.join("x/cpu.max")), "150000 100000");
+        Cgroups::find(&two).limit_cpu(path, None).unwrap();
+        assert_eq!(read(two.join("x/cpu.max")), "max 100000");
     }
 
     #[test]

@@ -76,6 +76,13 @@ pub trait Driver: Send + Sync + 'static {
     /// Memory in use, in bytes, where the driver can tell.
     async fn memory_bytes(&self, id: &InstanceId) -> Option<u64>;
 
+    /// Changes how much processor time an instance may use, in thousandths of a core; `None` is no
+    /// limit. Drivers without cgroups have none to change.
+    ///
+    /// # Errors
+    /// When the instance is not known, or the kernel refuses.
+    async fn limit_cpu(&self, id: &InstanceId, cpu_millis: Option<u32>) -> Result<(), Error>;
+
     /// Runs one more command inside a running instance, as its user, with its environment, on the
     /// given descriptors, and returns its exit code (128 + signal if one ended it).
     ///

@@ -238,6 +238,10 @@ impl Driver for FakeDriver {
         self.running(id).ok().map(|_| 0)
     }
 
+    async fn limit_cpu(&self, id: &InstanceId, _: Option<u32>) -> Result<(), Error> {
+        self.running(id).map(drop)
+    }
+
     async fn exec(&self, id: &InstanceId, _request: ExecRequest) -> Result<i32, Error> {
         self.running(id).map(|_| 0)
     }

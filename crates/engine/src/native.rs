@@ -230,6 +230,18 @@ impl Driver for NativeDriver {
         }
     }
 
+    async fn limit_cpu(&self, id: &InstanceId, cpu_millis: Option<u32>) -> Result<(), Error> {
+        match &self.fleet.get(id)?.isolation {
+            Isolation::Native { cgroup, .. } => Cgroups::find(Path::new(cgroup::ROOT))
+                .limit_cpu(cgroup, cpu_millis)
+                .map_err(|source| Error::Host {
+                    doing: format!("limit the processor time of instance {id}"),
+                    source,
+                }),
+            Isolation::Plain => Ok(()),
+        }
+    }
+
     async fn exec(&self, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
         self.fleet.exec(id, request).await
     }

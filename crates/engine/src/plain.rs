@@ -156,6 +156,10 @@ impl Driver for PlainDriver {
         None
     }
 
+    async fn limit_cpu(&self, _: &InstanceId, _: Option<u32>) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn exec(&self, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
         self.fleet.exec(id, request).await
     }

@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store",
             "telemetry",
             "engine",
+            "images",
             "build",
             "databases",
             "edge",

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use model::{EnvironmentId, Problem, Project};
+use model::{ArtifactId, EnvironmentId, Problem, Project};
 
 use crate::environments;
 use crate::error::Error;
+use crate::instances::volumes_dir;
 use crate::ops::blueprints::sources_of_project;
 use crate::platform::{Platform, StoreState};
 use crate::tasks::services::disk_dir;
@@ -103,7 +104,8 @@ pub async fn purge(platform: &Platform, project: &Project) -> Result<(), Error> 
     if !are_used(platform, &sources)? {
         platform.sources.remove_project(&sources).await?;
     }
-    blocking(platform, collect_garbage).await?;
+    let kept = blocking(platform, collect_garbage).await?;
+    build::container::collect_garbage(&platform.build, &kept).await?;
     platform.publisher.publish(platform).await?;
     Ok(())
 }
@@ -150,6 +152,7 @@ async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<()
         directories.push(state_dir.join("data").join(&store_id));
         directories.push(platform.config.logs_dir().join(&store_id));
     }
+    directories.push(volumes_dir(platform, id));
     // The records go first: what is left of the directories belongs to nobody and harms nobody.
     store::environments::delete_everything(&platform.store, id)?;
     platform.wake();
@@ -161,10 +164,10 @@ async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<()
 }
 
 /// Many small files take a disk minutes: nobody else has to wait for it.
-async fn blocking(
+async fn blocking<T: Send + 'static>(
     platform: &Platform,
-    work: impl FnOnce(&Platform) -> Result<(), Error> + Send + 'static,
-) -> Result<(), Error> {
+    work: impl FnOnce(&Platform) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     let platform = platform.clone();
     tokio::task::spawn_blocking(move || work(&platform)).await.unwrap_or_else(|error| {
         Err(Problem::new("purge-failed", "the removal of files ended unexpectedly")
@@ -182,11 +185,11 @@ fn remove_dir(path: &std::path::Path) -> Result<(), Error> {
     }
 }
 
-/// Throws away artifacts that no release of any service refers to.
+/// Throws away artifacts that no release of any service refers to, and says which are left.
 ///
 /// # Errors
 /// When one cannot be removed.
-pub fn collect_garbage(platform: &Platform) -> Result<(), Error> {
+pub fn collect_garbage(platform: &Platform) -> Result<Vec<ArtifactId>, Error> {
     let mut keep = Vec::new();
     for row in store::services::list_all(&platform.store)? {
         keep.extend(
@@ -201,7 +204,7 @@ pub fn collect_garbage(platform: &Platform) -> Result<(), Error> {
         }
     }
     build::collect_garbage(&platform.build, &keep)?;
-    Ok(())
+    Ok(keep)
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ const STARTING_TIMEOUT: Duration = Duration::from_secs(60);
 /// Render's limit for one request of a health check.
 const HEALTHY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// An instance that is not healthy by then is limited to its plan all the same.
+const BOOST_TIME: Duration = Duration::from_secs(60);
+
 /// What to ask of an instance.
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -41,6 +44,8 @@ pub struct Probe {
     pub check: Check,
     /// Whether it has an address of its own: then loopback inside is out of reach.
     pub is_isolated: bool,
+    /// What it may use of the processors once it has started, in thousandths of a core.
+    pub cpu_millis: u32,
 }
 
 /// What makes an instance healthy.
@@ -192,7 +197,33 @@ struct Answer {
     listeners: Vec<Listener>,
 }
 
+/// Probes an instance, and ends the time in which it may use more than its plan.
 async fn run(prober: Prober, probe: Probe) {
+    let limit = || async {
+        let limited = prober.driver.limit_cpu(&probe.id, Some(probe.cpu_millis)).await;
+        if let Err(error) = limited {
+            tracing::debug!(instance.id = %probe.id, %error, "its processor time is not limited");
+        }
+    };
+    let asking = ask_again_and_again(&prober, &probe);
+    tokio::pin!(asking);
+    let mut changes = prober.changes();
+    let deadline = tokio::time::sleep(BOOST_TIME);
+    tokio::pin!(deadline);
+    let is_up =
+        |prober: &Prober| prober.seen(&probe.id).is_none_or(|seen| seen.health != Health::Unknown);
+    loop {
+        tokio::select! {
+            () = &mut asking => return limit().await,
+            () = &mut deadline => break,
+            _ = changes.changed() => if is_up(&prober) { break },
+        }
+    }
+    limit().await;
+    asking.await;
+}
+
+async fn ask_again_and_again(prober: &Prober, probe: &Probe) {
     let mut interval = FIRST_INTERVAL;
     let mut was_healthy = false;
     let began = tokio::time::Instant::now();
@@ -201,12 +232,12 @@ async fn run(prober: Prober, probe: Probe) {
         if let Check::Alive(settle) = probe.check {
             tokio::time::sleep(settle).await;
             let answer = Answer { good_port: Some(None), result: None, listeners: Vec::new() };
-            prober.note(&probe, answer);
+            prober.note(probe, answer);
             return;
         }
         let Ok(listeners) = prober.driver.listeners(&probe.id).await else { return };
         let timeout = if was_healthy { HEALTHY_TIMEOUT } else { STARTING_TIMEOUT };
-        let answer = ask(&prober, &probe, listeners, timeout).await;
+        let answer = ask(prober, probe, listeners, timeout).await;
         let was_asked = answer.result.is_some();
         if let Check::Command { check, .. } = &probe.check {
             let is_good = answer.good_port.is_some();
@@ -217,7 +248,7 @@ async fn run(prober: Prober, probe: Probe) {
                 continue;
             }
         }
-        if prober.note(&probe, answer) {
+        if prober.note(probe, answer) {
             was_healthy = true;
             // An open port needs no further asking: the engine reports the end of the process.
             if matches!(probe.check, Check::Port { .. }) {
@@ -304,6 +335,7 @@ mod tests {
             address: [10, 77, 0, 2].into(),
             check: Check::Port { port: 10000 },
             is_isolated: true,
+            cpu_millis: 1000,
         };
         let listeners: Vec<_> = listeners
             .iter()

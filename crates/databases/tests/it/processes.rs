@@ -146,6 +146,10 @@ impl Driver for Processes {
         None
     }
 
+    async fn limit_cpu(&self, _: &InstanceId, _: Option<u32>) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn exec(&self, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
         let known = self.known(id)?;
         let [stdin, stdout, stderr] = request.stdio;

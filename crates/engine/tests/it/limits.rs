@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::Driver;
+use engine::{Driver, Mount};
 
 use crate::rig::{Rig, is_root};
 
@@ -104,6 +104,29 @@ async fn processor_time_is_limited() {
     spec.limits.cpu_millis = Some(200);
     let exit = rig.run(&spec).await;
     assert!(exit.is_success(), "{exit:?}");
+    let output = rig.output(&spec.id);
+    let wall: f64 = output.rsplit(' ').next().unwrap().trim().parse().unwrap();
+    assert!(wall > 0.5, "0.2 s of a fifth of a processor take about 1 s: {output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processor_time_can_be_limited_while_an_instance_runs() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    // The limit is there before the file that it waits for.
+    let go = rig.state.path().join("go");
+    let mut spec = rig.shell(
+        "while [ ! -e /go/now ]; do sleep 0.02; done; \
+         python3 -c 'import time\nbegan = time.monotonic()\nwhile time.process_time() < 0.2: pass\nprint(\"wall\", time.monotonic() - began)'",
+    );
+    std::fs::create_dir(&go).unwrap();
+    spec.mounts.push(Mount::Bind { source: go.clone(), target: "/go".into(), read_only: true });
+    rig.start(&spec).await;
+    rig.driver().limit_cpu(&spec.id, Some(200)).await.unwrap();
+    std::fs::write(go.join("now"), "").unwrap();
+    assert!(rig.ended(&spec.id).await.is_success());
     let output = rig.output(&spec.id);
     let wall: f64 = output.rsplit(' ').next().unwrap().trim().parse().unwrap();
     assert!(wall > 0.5, "0.2 s of a fifth of a processor take about 1 s: {output}");

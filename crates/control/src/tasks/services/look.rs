@@ -212,6 +212,7 @@ fn probe(
         address,
         check,
         is_isolated: platform.driver.isolates_network(),
+        cpu_millis: service.instance_type.cpu_millis,
     })
 }
 
