@@ -19,6 +19,7 @@ const LOCK_PROGRAM: &str = "/usr/bin/flock";
 const LOG_TAIL_BYTES: u64 = 64 * 1024;
 
 /// One directory or file of a store, on the host and as the instance sees it.
+#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) host: PathBuf,
     pub(crate) inside: PathBuf,

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use engine::{Driver, InstanceSpec, Limits, Mount};
 use model::{EnvironmentId, InstanceId, KeyValueId, Problem};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use crate::binaries::{self, KeyValueBinary};
 use crate::instance::{self, Pauses, Place, Waiting};
-use crate::{Config, Error, Progress, Running, files};
+use crate::{Config, Error, Progress, Running, files, percent_encoded};
 
 /// The port of a Key Value instance that has an address of its own.
 pub const KEY_VALUE_PORT: u16 = 6379;
@@ -25,6 +26,8 @@ const LOADING_LIMIT: Duration = Duration::from_secs(1800);
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
 /// How long a server that has to make room may take to end.
 const STOP_GRACE: Duration = Duration::from_secs(30);
+/// Longest password: servers take no longer argument from who has not logged in, by a wide margin.
+const PASSWORD_BYTES_MAX: usize = 4096;
 
 /// A Key Value instance that shall run.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +44,20 @@ pub struct KeyValueRequest<'a> {
     pub uid: u32,
     /// [`KEY_VALUE_PORT`] where instances have addresses of their own, else one that is free.
     pub port: u16,
+    /// What clients have to give. Without one, or with an empty one, everybody in the private
+    /// network is let in.
+    pub password: Option<&'a SecretString>,
+}
+
+impl KeyValueRequest<'_> {
+    /// The servers themselves take an empty password for none.
+    fn password(&self) -> Option<&SecretString> {
+        self.password.filter(|password| !password.expose_secret().is_empty())
+    }
 }
 
 /// Makes the server run and answer. Repeated, it only looks. An instance that ran on the same data
-/// before is stopped first.
+/// before is stopped first. One that runs with another password is started again with this one.
 ///
 /// # Errors
 /// See [`Error`]; a server that does not start comes as a [`Problem`] with its own last words.
@@ -54,6 +67,7 @@ pub async fn ensure_key_value(
     request: &KeyValueRequest<'_>,
     progress: &dyn Progress,
 ) -> Result<Running, Error> {
+    check_password(request)?;
     let binary = binaries::key_value(config, progress).await?;
     driver
         .ensure_network(request.environment_id)
@@ -70,11 +84,39 @@ pub async fn ensure_key_value(
         stop_key_value(driver, &earlier, STOP_GRACE).await?;
     }
     instance::record(&layout.directory, request.instance_id)?;
-    driver
-        .start(&spec(config, request, &layout))
-        .await
-        .map_err(Error::engine(format!("start Key Value {}", request.definition.name)))?;
-    wait_ready(config, driver, request).await
+    let spec = spec(config, request, &layout);
+    let doing = || format!("start Key Value {}", request.definition.name);
+    driver.start(&spec).await.map_err(Error::engine(doing()))?;
+    if let Ready::Running(running) = wait_ready(config, driver, request).await? {
+        return Ok(running);
+    }
+    // It was started before the password changed. The file that it reads holds the new one.
+    progress.step("starting the server again with its new password");
+    stop_key_value(driver, request.instance_id, STOP_GRACE).await?;
+    driver.remove(request.instance_id).await.map_err(Error::engine(doing()))?;
+    driver.start(&spec).await.map_err(Error::engine(doing()))?;
+    match wait_ready(config, driver, request).await? {
+        Ready::Running(running) => Ok(running),
+        Ready::Refused(words) => Err(password_refused(&request.definition.name, words).into()),
+    }
+}
+
+/// Refuses a password that no server would take, before anything is done.
+fn check_password(request: &KeyValueRequest<'_>) -> Result<(), Problem> {
+    let Some(password) = request.password() else { return Ok(()) };
+    let password = password.expose_secret();
+    if password.len() <= PASSWORD_BYTES_MAX && !password.contains('\0') {
+        return Ok(());
+    }
+    let why = format!("passwords have up to {PASSWORD_BYTES_MAX} bytes, none of them zero");
+    Err(password_refused(&request.definition.name, why))
+}
+
+fn password_refused(name: &str, detail: String) -> Problem {
+    let message = format!("the Key Value instance {name} does not take its password");
+    Problem::new("key-value-password-refused", message)
+        .detail(detail)
+        .hint("give it another password where it is declared, and deploy again")
 }
 
 /// Ends a Key Value instance. TERM makes it save what its persistence mode keeps.
@@ -92,31 +134,40 @@ pub async fn stop_key_value(
     }
 }
 
-/// Whether the server answers.
+/// Whether the server answers who gives its password.
 ///
 /// # Errors
 /// A [`Problem`] that says why not.
 pub async fn check_key_value(
     address: SocketAddr,
-    definition: &model::KeyValue,
+    request: &KeyValueRequest<'_>,
 ) -> Result<(), Problem> {
-    let name = &definition.name;
+    let name = &request.definition.name;
     let problem = |detail: String| {
         let message = format!("the Key Value instance {name} does not answer");
         Problem::new("key-value-not-answering", message).detail(detail)
     };
-    match tokio::time::timeout(CHECK_LIMIT, protocol::ping(address)).await {
+    match tokio::time::timeout(CHECK_LIMIT, protocol::ping(address, request.password())).await {
         Ok(Ok(protocol::Answer::Ready)) => Ok(()),
+        Ok(Ok(protocol::Answer::Refused(words))) => Err(password_refused(name, words)),
         Ok(Ok(protocol::Answer::NotYet(words))) => Err(problem(words)),
         Ok(Err(error)) => Err(problem(error.to_string())),
         Err(_) => Err(problem(format!("nothing came for {} s", CHECK_LIMIT.as_secs()))),
     }
 }
 
-/// `redis://host:port`, as `fromService` gives it: there is no password in the private network.
+/// `redis://host:port`, as `fromService` gives it: a Blueprint's has no password in the private
+/// network.
 #[must_use]
 pub fn key_value_url(host: &str, port: u16) -> String {
     format!("redis://{host}:{port}")
+}
+
+/// `redis://:password@host:port`, for one that asks for its password.
+#[must_use]
+pub fn key_value_url_with(host: &str, port: u16, password: &SecretString) -> SecretString {
+    let password = percent_encoded(password.expose_secret());
+    format!("redis://:{password}@{host}:{port}").into()
 }
 
 struct Layout {
@@ -183,11 +234,19 @@ fn spec(config: &Config, request: &KeyValueRequest<'_>, layout: &Layout) -> Inst
     })
 }
 
+/// What comes of waiting for a server that runs.
+enum Ready {
+    Running(Running),
+    /// It wants another password, or none; its words.
+    Refused(String),
+}
+
 async fn wait_ready(
     config: &Config,
     driver: &dyn Driver,
     request: &KeyValueRequest<'_>,
-) -> Result<Running, Error> {
+) -> Result<Ready, Error> {
+    let password = request.password();
     let begun = Instant::now();
     let (mut pauses, mut heard) = (Pauses::new(), begun);
     loop {
@@ -197,13 +256,14 @@ async fn wait_ready(
             }
             Waiting::Starting => {}
             Waiting::Running(address) => {
-                match tokio::time::timeout(CHECK_LIMIT, protocol::ping(address)).await {
+                match tokio::time::timeout(CHECK_LIMIT, protocol::ping(address, password)).await {
                     Ok(Ok(protocol::Answer::Ready)) => {
-                        let version = protocol::version(address)
+                        let version = protocol::version(address, password)
                             .await
                             .map_err(Error::host("ask Key Value for its version"))?;
-                        return Ok(Running { address, version });
+                        return Ok(Ready::Running(Running { address, version, notes: Vec::new() }));
                     }
+                    Ok(Ok(protocol::Answer::Refused(words))) => return Ok(Ready::Refused(words)),
                     Ok(Ok(protocol::Answer::NotYet(_))) => heard = Instant::now(),
                     Ok(Err(_)) | Err(_) => {}
                 }

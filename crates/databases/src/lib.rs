@@ -7,7 +7,8 @@
 //!
 //! Layout of a store's directory, `data/<id>/`:
 //! - `pgdata` or `data`: what the server writes. A PostgreSQL cluster is made in `pgdata.new` and
-//!   renamed when it is complete, so `pgdata` is never half a cluster and never deleted here.
+//!   renamed when it is complete, so `pgdata` is never half a cluster and never deleted here. The
+//!   files that fill a new database run before that, in a server that nobody else can reach.
 //! - `conf`: configuration and TLS key, written by us, read-only for the server.
 //! - `instance`: the instance that was started last, so that two never run on one directory. The
 //!   server also holds a lock on its data directory for as long as any of its processes lives:
@@ -28,13 +29,15 @@ mod postgres;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use model::Problem;
+
 pub use error::Error;
 pub use key_value::{
     KEY_VALUE_PORT, KeyValueRequest, check_key_value, ensure_key_value, key_value_url,
-    stop_key_value,
+    key_value_url_with, stop_key_value,
 };
 pub use postgres::{
-    Client, POSTGRES_PORT, PostgresRequest, SUPERUSER, check_postgres, connection_string,
+    Client, InitFile, POSTGRES_PORT, PostgresRequest, SUPERUSER, check_postgres, connection_string,
     ensure_postgres, psql_command, stop_postgres,
 };
 
@@ -102,4 +105,29 @@ pub struct Running {
     pub address: SocketAddr,
     /// What it says of itself, such as `17.2` or `Valkey 9.1.2`.
     pub version: String,
+    /// What was asked of it and is not done, such as a setting that is Gable's. It runs without.
+    pub notes: Vec<Problem>,
+}
+
+/// Everything but the unreserved characters of RFC 3986 as `%XX`.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_with_reserved_characters_survives_an_url() {
+        assert_eq!(percent_encoded("a/b+c=:@ü"), "a%2Fb%2Bc%3D%3A%40%C3%BC");
+    }
 }

@@ -3,11 +3,13 @@
 mod certificate;
 mod cluster;
 mod diagnosis;
+mod init;
+mod parameters;
 mod provision;
 mod session;
 mod settings;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +20,9 @@ use tokio::time::Instant;
 
 use crate::binaries::{self, PostgresBinaries};
 use crate::instance::{self, Pauses, Place, Waiting};
-use crate::{Config, Error, Progress, Running, extensions, files};
+use crate::{Config, Error, Progress, Running, extensions, files, percent_encoded};
+
+pub use init::InitFile;
 
 /// The port of a PostgreSQL that has an address of its own.
 pub const POSTGRES_PORT: u16 = 5432;
@@ -51,6 +55,8 @@ pub struct PostgresRequest<'a> {
     pub password: &'a SecretString,
     /// Password of [`SUPERUSER`]. It never changes once the data directory is made.
     pub superuser_password: &'a SecretString,
+    /// What fills the database when it is made, in this order; ignored when it is there already.
+    pub init: &'a [InitFile],
 }
 
 /// A client program, to run inside the instance with [`Driver::exec`].
@@ -84,21 +90,45 @@ pub async fn ensure_postgres(
         .map_err(Error::engine("make the private network"))?;
     let layout = Layout::new(config, driver, request, &tree);
     files::create_dir(&config.logs_dir.join(request.id.as_str()), 0o700)?;
-    cluster::ensure(config, driver, request, &layout, progress).await?;
-    settings::write(request, &layout, network.gateway)?;
+    let gateway = network.gateway;
+    let work = Work { config, driver, request, layout: &layout, gateway, progress };
+    cluster::ensure(&work).await?;
+    let parameters = settings::write(request, &layout, gateway, settings::Purpose::Serve)?;
     certificate::ensure(&layout.conf.host, request.uid, request.id.as_str())?;
     if let Some(earlier) = instance::earlier(driver, &layout.directory, request.instance_id).await {
         progress.step("stopping the instance that ran before");
         stop_with(driver, &earlier, &layout, settings::STOP_GRACE).await?;
     }
     instance::record(&layout.directory, request.instance_id)?;
-    driver
-        .start(&spec(config, request, &layout))
-        .await
-        .map_err(Error::engine(format!("start PostgreSQL for {}", request.definition.name)))?;
-    let address = wait_ready(config, driver, request, progress).await?;
+    let started_with = parameters.digest();
+    let spec = spec(config, request, &layout, &started_with);
+    let mut address = start(&work, &spec).await?;
+    if session::started_with(address, request).await? != started_with {
+        progress.step("starting PostgreSQL again with its new settings");
+        stop_with(driver, request.instance_id, &layout, settings::STOP_GRACE).await?;
+        let doing = format!("start PostgreSQL for {} again", request.definition.name);
+        driver.remove(request.instance_id).await.map_err(Error::engine(doing))?;
+        address = start(&work, &spec).await?;
+    }
     let version = provision::ensure(address, request).await?;
-    Ok(Running { address, version })
+    Ok(Running { address, version, notes: parameters.notes })
+}
+
+/// One pass over one database.
+struct Work<'a> {
+    config: &'a Config,
+    driver: &'a dyn Driver,
+    request: &'a PostgresRequest<'a>,
+    layout: &'a Layout,
+    gateway: IpAddr,
+    progress: &'a dyn Progress,
+}
+
+async fn start(work: &Work<'_>, spec: &InstanceSpec) -> Result<SocketAddr, Error> {
+    let Work { config, driver, request, progress, .. } = *work;
+    let doing = format!("start PostgreSQL for {}", request.definition.name);
+    driver.start(spec).await.map_err(Error::engine(doing))?;
+    wait_ready(config, driver, request, progress).await
 }
 
 /// Ends a database as PostgreSQL wants it: clients are sent away, and everything is on disk
@@ -172,6 +202,10 @@ pub fn psql_command(
 ) -> Option<Client> {
     let tree = binaries::postgres_at_hand(config, request.definition.major_version)?;
     let layout = Layout::new(config, driver, request, &tree);
+    Some(psql(&layout, request, arguments))
+}
+
+fn psql(layout: &Layout, request: &PostgresRequest<'_>, arguments: &[String]) -> Client {
     let mut command = vec![layout.program("psql")];
     command.extend(arguments.iter().cloned());
     let host = if layout.sockets.is_empty() { "127.0.0.1" } else { &layout.sockets };
@@ -188,10 +222,11 @@ pub fn psql_command(
         ]
         .map(|(key, value)| (key.to_owned(), value)),
     );
-    Some(Client { command, env })
+    Client { command, env }
 }
 
 /// Where everything of one database is, on the host and inside.
+#[derive(Clone)]
 struct Layout {
     /// On the host: everything of this store.
     directory: PathBuf,
@@ -201,6 +236,8 @@ struct Layout {
     /// Directory of the Unix socket; empty for none.
     sockets: String,
     home: PathBuf,
+    /// On the host: the server's loadable modules.
+    modules: PathBuf,
     library_path: Option<String>,
 }
 
@@ -221,6 +258,7 @@ impl Layout {
             // The host's /tmp is everybody's, so without a private one there is no socket.
             sockets: if has_own_root { "/tmp".to_owned() } else { String::new() },
             home: if has_own_root { "/opt/gable/home".into() } else { directory.clone() },
+            modules: tree.root.join(&tree.modules),
             library_path: tree.is_downloaded().then(|| instance::text(&modules)),
             tree: root,
             directory,
@@ -251,15 +289,24 @@ fn directory(config: &Config, request: &PostgresRequest<'_>) -> PathBuf {
     config.data_dir.join(request.id.as_str())
 }
 
-fn spec(config: &Config, request: &PostgresRequest<'_>, layout: &Layout) -> InstanceSpec {
+fn spec(
+    config: &Config,
+    request: &PostgresRequest<'_>,
+    layout: &Layout,
+    started_with: &str,
+) -> InstanceSpec {
     let data = &layout.data.inside;
-    let command = vec![
+    let mut command = vec![
         layout.program("postgres"),
         "-D".to_owned(),
         instance::text(data),
         "-c".to_owned(),
         format!("config_file={}", instance::text(&layout.conf.inside.join(settings::SERVER))),
     ];
+    if !started_with.is_empty() {
+        // Here, and not in the file, which changes while the server runs.
+        command.extend(["-c".to_owned(), format!("{}={started_with}", settings::STARTED_WITH)]);
+    }
     let mounts = [layout.tree.mount(true), layout.conf.mount(true), layout.data.mount(false)];
     instance::spec(instance::Shape {
         id: request.instance_id,
@@ -367,28 +414,5 @@ async fn stop_by_signal(
     match driver.stop(id, grace).await {
         Ok(()) | Err(engine::Error::NotFound(_) | engine::Error::NotRunning(_)) => Ok(()),
         Err(error) => Err(Error::engine(format!("stop instance {id}"))(error)),
-    }
-}
-
-/// Everything but the unreserved characters of RFC 3986 as `%XX`.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_with_reserved_characters_survives_the_connection_string() {
-        assert_eq!(percent_encoded("a/b+c=:@ü"), "a%2Fb%2Bc%3D%3A%40%C3%BC");
     }
 }

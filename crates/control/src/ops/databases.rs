@@ -40,6 +40,7 @@ pub fn connection(platform: &Platform, id: &DatabaseId) -> Result<Connection, Er
         port,
         password: &credentials.app,
         superuser_password: &credentials.superuser,
+        init: &[],
     };
     let client =
         databases::psql_command(&platform.databases, platform.driver.as_ref(), &request, &[])

@@ -240,6 +240,7 @@ async fn database_pass(platform: &Platform, id: &DatabaseId) -> Result<Option<St
         password: &credentials.app,
         superuser_password: &credentials.superuser,
         port: store_port(platform, databases::POSTGRES_PORT, row.port_hint),
+        init: &[],
     };
     if is_stopped {
         let driver = platform.driver.as_ref();
@@ -298,6 +299,7 @@ async fn key_value_pass(platform: &Platform, id: &KeyValueId) -> Result<Option<S
         instance_id: &instance_id,
         uid: row.uid,
         port: store_port(platform, databases::KEY_VALUE_PORT, row.port_hint),
+        password: None,
     };
     let progress = progress(platform, id.as_str());
     let running = databases::ensure_key_value(

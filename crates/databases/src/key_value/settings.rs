@@ -1,6 +1,7 @@
 //! The whole configuration of a Key Value server, written anew before every start.
 
 use model::{KeyValue, PersistenceMode};
+use secrecy::ExposeSecret as _;
 
 use crate::instance::text;
 use crate::key_value::{KeyValueRequest, Layout};
@@ -18,7 +19,7 @@ pub(super) fn write(request: &KeyValueRequest<'_>, layout: &Layout) -> Result<()
         "# Written by Gable before every start.".to_owned(),
         format!("bind {}", layout.listen),
         format!("port {}", request.port),
-        // Render's internal URLs have no password; the private network is the border.
+        // The private network is the border, with a password or without.
         "protected-mode no".to_owned(),
         "daemonize no".to_owned(),
         "logfile \"\"".to_owned(),
@@ -27,8 +28,12 @@ pub(super) fn write(request: &KeyValueRequest<'_>, layout: &Layout) -> Result<()
         format!("maxmemory-policy {}", definition.maxmemory_policy),
     ];
     lines.extend(persistence(definition.persistence_mode).iter().map(|line| (*line).to_owned()));
+    let password = request.password();
+    lines.extend(password.map(|it| format!("requirepass {}", quoted(it.expose_secret()))));
     let server = lines.join("\n") + "\n";
-    files::replace(&layout.conf.host.join(SERVER), &server, 0o644, None)
+    // With a password in it, only the server's own user reads the file.
+    let (mode, owner) = if password.is_some() { (0o400, Some(request.uid)) } else { (0o644, None) };
+    files::replace(&layout.conf.host.join(SERVER), &server, mode, owner)
 }
 
 /// What the engine lets the server use: a snapshot is written by a copy of the process, which may
@@ -47,6 +52,28 @@ fn persistence(mode: PersistenceMode) -> &'static [&'static str] {
     }
 }
 
+/// A word of the configuration file. What could end the line or the word is written as `\xNN`.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '\\' | '"' => quoted.extend(['\\', character]),
+            _ if character.is_ascii_control() => {
+                quoted.push_str(&format!("\\x{:02x}", u32::from(character)));
+            }
+            _ => quoted.push(character),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_stays_one_word_on_one_line() {
+        assert_eq!(quoted("a \"b\" \\ ü\nx"), r#""a \"b\" \\ ü\x0ax""#);
+    }
 }

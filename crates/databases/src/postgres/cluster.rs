@@ -9,14 +9,17 @@ use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::instance::{self, Place};
-use crate::postgres::{Layout, PostgresRequest, SUPERUSER};
-use crate::{Config, Error, Progress, files};
+use crate::postgres::{PostgresRequest, SUPERUSER, Work, init};
+use crate::{Config, Error, files};
 
 /// Refuses a major that the data is not of. Nothing is touched.
 pub(super) fn check_version(directory: &Path, definition: &Database) -> Result<(), Problem> {
-    let Ok(found) = fs::read_to_string(directory.join("pgdata/PG_VERSION")) else {
+    let path = directory.join("pgdata/PG_VERSION");
+    // Who may write there is not trusted: neither a link nor a pipe is read.
+    if !fs::symlink_metadata(&path).is_ok_and(|it| it.is_file() && it.len() < 16) {
         return Ok(());
-    };
+    }
+    let Ok(found) = fs::read_to_string(path) else { return Ok(()) };
     let (found, asked) = (found.trim(), definition.major_version.to_string());
     if found == asked {
         return Ok(());
@@ -34,42 +37,40 @@ pub(super) fn check_version(directory: &Path, definition: &Database) -> Result<(
 }
 
 /// Makes the cluster, if there is none. `initdb` runs in an instance of its own, into a directory
-/// that gets its name only when everything in it is on disk.
-pub(super) async fn ensure(
-    config: &Config,
-    driver: &dyn Driver,
-    request: &PostgresRequest<'_>,
-    layout: &Layout,
-    progress: &dyn Progress,
-) -> Result<(), Error> {
+/// that gets its name only when everything in it is on disk, also what the declared files fill it
+/// with.
+pub(super) async fn ensure(work: &Work<'_>) -> Result<(), Error> {
+    let Work { config, driver, request, layout, .. } = *work;
     files::create_dir(&layout.directory, 0o700)?;
     if layout.data.host.exists() {
         return files::own_tree(&layout.data.host, request.uid);
     }
-    progress.step(&format!("making a PostgreSQL {} cluster", request.definition.major_version));
-    let id = initdb_instance(request);
+    init::check(request)?;
+    init::failed_before(work)?;
+    let major = request.definition.major_version;
+    work.progress.step(&format!("making a PostgreSQL {major} cluster"));
+    let id = helper_instance(request, "initdb");
     // What an earlier attempt left, of which nobody waits for the end any more.
     forget(driver, &id).await?;
+    forget(driver, &helper_instance(request, init::INSTANCE)).await?;
     let unfinished = layout.data.host.with_extension("new");
     files::remove_dir(&unfinished)?;
     files::create_dir(&unfinished, 0o700)?;
     files::own(&unfinished, request.uid)?;
     let password_file = write_password(config, request)?;
-    let outcome = initdb(config, driver, request, &id, layout, &password_file).await;
+    let outcome = initdb(work, &id, &password_file).await;
     forget(driver, &id).await?;
     files::remove_file(&password_file)?;
     outcome?;
-    files::rename(&unfinished, &layout.data.host)
+    if !request.init.is_empty() {
+        init::fill(work).await?;
+    }
+    files::rename(&unfinished, &layout.data.host)?;
+    init::forget_failure(layout)
 }
 
-async fn initdb(
-    config: &Config,
-    driver: &dyn Driver,
-    request: &PostgresRequest<'_>,
-    id: &InstanceId,
-    layout: &Layout,
-    password_file: &Path,
-) -> Result<(), Error> {
+async fn initdb(work: &Work<'_>, id: &InstanceId, password_file: &Path) -> Result<(), Error> {
+    let Work { config, driver, request, layout, .. } = *work;
     let data = Place::new(driver, layout.data.host.with_extension("new"), "/opt/gable/data");
     let password = Place::new(driver, password_file.to_owned(), "/opt/gable/password");
     let mounts = [layout.tree.mount(true), data.mount(false), password.mount(true)];
@@ -116,22 +117,22 @@ async fn initdb(
     Err(problem.detail(detail).into())
 }
 
-/// The instance that makes this cluster: always the same, so that one which a crash left behind
-/// is found.
-fn initdb_instance(request: &PostgresRequest<'_>) -> InstanceId {
-    let digest = Sha256::digest(format!("initdb {}", request.id));
+/// The instance that makes or fills this cluster: always the same, so that one which a crash left
+/// behind is found.
+pub(super) fn helper_instance(request: &PostgresRequest<'_>, what: &str) -> InstanceId {
+    let digest = Sha256::digest(format!("{what} {}", request.id));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     InstanceId::from_uuid(uuid::Uuid::from_bytes(bytes))
 }
 
-async fn forget(driver: &dyn Driver, id: &InstanceId) -> Result<(), Error> {
+pub(super) async fn forget(driver: &dyn Driver, id: &InstanceId) -> Result<(), Error> {
     if driver.observe(id).await.is_none() {
         return Ok(());
     }
     let gone = |result| match result {
         Ok(()) | Err(engine::Error::NotFound(_) | engine::Error::NotRunning(_)) => Ok(()),
-        Err(error) => Err(Error::engine("clear away initdb")(error)),
+        Err(error) => Err(Error::engine("clear away what makes a cluster")(error)),
     };
     gone(driver.stop(id, std::time::Duration::ZERO).await)?;
     gone(driver.remove(id).await)

@@ -18,6 +18,15 @@ const WAIT: [&str; 4] = [
     "the database system is in recovery mode",
 ];
 
+/// How a server refuses a setting.
+const BAD_SETTING: [&str; 5] = [
+    "invalid value for parameter",
+    "is outside the valid range for parameter",
+    "requires a Boolean value",
+    "requires a numeric value",
+    "unrecognized configuration parameter",
+];
+
 /// Whether the server runs and asks for patience.
 pub(super) fn is_starting(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
@@ -71,6 +80,11 @@ pub(super) fn not_starting(config: &Config, request: &PostgresRequest<'_>, how: 
 
 /// The last lines that say FATAL or PANIC, else the last that say anything.
 fn decisive(lines: &[String]) -> String {
+    // A setting that is refused is told before the FATAL line that says no more.
+    let refused = lines.iter().rfind(|line| BAD_SETTING.iter().any(|words| line.contains(words)));
+    if let Some(line) = refused {
+        return line.clone();
+    }
     // Whoever connects meanwhile is told to wait, Gable's own probe too: that is no reason.
     let fatal = |line: &&String| {
         let is_fatal = line.contains("FATAL:") || line.contains("PANIC:");
@@ -99,6 +113,8 @@ fn hint(detail: &str, how: &str) -> Option<&'static str> {
         Some("another process still uses the data directory: end it, or wait until it has ended")
     } else if has("could not map anonymous shared memory") || how.contains("out of memory") {
         Some("give the database a larger `plan`, or free memory on this machine")
+    } else if BAD_SETTING.iter().any(|words| has(words)) {
+        Some("correct the setting where the compose file gives it, after `-c` of the `command`")
     } else if has("Address already in use") {
         Some("another program of this machine listens on the port")
     } else if has("incompatible with server") {

@@ -53,9 +53,14 @@ pub(super) async fn ensure(
     let session = session::as_superuser(address, request)
         .await
         .map_err(Error::postgres("log in as the superuser"))?;
-    ensure_role(&session.client, request).await?;
-    ensure_database(&session.client, request.definition).await?;
+    make(&session.client, request).await?;
     version(&session).await
+}
+
+/// Makes the role and its database, or what of them is missing.
+pub(super) async fn make(client: &Client, request: &PostgresRequest<'_>) -> Result<(), Error> {
+    ensure_role(client, request).await?;
+    ensure_database(client, request.definition).await
 }
 
 async fn owns_database(client: &Client) -> Result<bool, tokio_postgres::Error> {

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
+use crate::postgres::settings::STARTED_WITH;
 use crate::postgres::{PostgresRequest, SUPERUSER};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -43,6 +44,19 @@ pub(super) async fn as_owner(
 ) -> Result<Session, Error> {
     let definition = request.definition;
     open(address, &definition.user, request.password, &definition.database_name).await
+}
+
+/// Which settings the server was started with; empty for none.
+pub(super) async fn started_with(
+    address: SocketAddr,
+    request: &PostgresRequest<'_>,
+) -> Result<String, crate::Error> {
+    let ask = format!("SELECT coalesce(current_setting('{STARTED_WITH}', true), '')");
+    let session = as_superuser(address, request)
+        .await
+        .map_err(crate::Error::postgres("log in as the superuser"))?;
+    let row = session.client.query_one(&ask, &[]).await;
+    Ok(row.map_err(crate::Error::postgres("ask for the settings"))?.get(0))
 }
 
 /// The way goes over the host's own bridge or loopback, so there is no TLS.

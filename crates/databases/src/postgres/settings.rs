@@ -4,10 +4,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::instance::text;
+use crate::postgres::parameters::Parameters;
 use crate::postgres::{Layout, PostgresRequest, SUPERUSER, certificate};
 use crate::{Error, files};
 
 pub(super) const SERVER: &str = "postgresql.conf";
+/// A setting of ours, without effect, that tells which settings a server was started with.
+pub(super) const STARTED_WITH: &str = "gable.started_with";
 const CLIENTS: &str = "pg_hba.conf";
 
 /// How long a server that has to make room may take to end.
@@ -16,12 +19,23 @@ pub(super) const STOP_GRACE: Duration = Duration::from_secs(60);
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
+/// For whom a server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// For its environment.
+    Serve,
+    /// To run the files that fill it: nobody else is let in.
+    Fill,
+}
+
 pub(super) fn write(
     request: &PostgresRequest<'_>,
     layout: &Layout,
     gateway: IpAddr,
-) -> Result<(), Error> {
+    purpose: Purpose,
+) -> Result<Parameters, Error> {
     let directory = &layout.conf.host;
+    let parameters = Parameters::of(request.definition, &layout.modules);
     files::create_dir(directory, 0o755)?;
     let listen = if layout.sockets.is_empty() { "127.0.0.1" } else { "0.0.0.0" };
     let inside = |name: &str| quoted(&text(&layout.conf.inside.join(name)));
@@ -31,15 +45,29 @@ pub(super) fn write(
         format!("listen_addresses = {}", quoted(listen)),
         format!("port = {}", request.port),
         format!("unix_socket_directories = {}", quoted(&layout.sockets)),
-        "ssl = on".to_owned(),
-        format!("ssl_cert_file = {}", inside(certificate::CERTIFICATE)),
-        format!("ssl_key_file = {}", inside(certificate::KEY)),
     ];
+    if purpose == Purpose::Serve {
+        lines.extend([
+            "ssl = on".to_owned(),
+            format!("ssl_cert_file = {}", inside(certificate::CERTIFICATE)),
+            format!("ssl_key_file = {}", inside(certificate::KEY)),
+        ]);
+    }
     lines.extend(ALWAYS.map(str::to_owned));
     lines.extend(tuned(request.definition.instance_type.memory_bytes));
+    // Of two lines with one name, the last counts.
+    lines
+        .extend(parameters.taken.iter().map(|(name, value)| format!("{name} = {}", quoted(value))));
+    if purpose == Purpose::Fill {
+        // What fails may hold the password of a role, and the log is shown.
+        lines
+            .extend(["log_min_error_statement = panic", "log_statement = none"].map(str::to_owned));
+        lines.push("log_min_duration_statement = -1".to_owned());
+    }
     let server = lines.join("\n") + "\n";
     files::replace(&directory.join(SERVER), &server, 0o644, None)?;
-    files::replace(&directory.join(CLIENTS), &clients(gateway), 0o644, None)
+    files::replace(&directory.join(CLIENTS), &clients(gateway, purpose), 0o644, None)?;
+    Ok(parameters)
 }
 
 /// What does not depend on anything. Durability is stated, though it is PostgreSQL's default.
@@ -91,8 +119,9 @@ fn max_connections(memory: u64) -> u32 {
 }
 
 /// Who may log in, from where. The first line that fits decides. The superuser comes from the
-/// host and from nowhere else; everybody needs a password, with TLS or without.
-fn clients(gateway: IpAddr) -> String {
+/// host and from nowhere else; everybody needs a password, with TLS or without. While it is filled,
+/// only those inside the instance get in beside the superuser.
+fn clients(gateway: IpAddr, purpose: Purpose) -> String {
     let bits = if gateway.is_ipv4() { 32 } else { 128 };
     let lines = [
         "# Written by Gable before every start.".to_owned(),
@@ -100,13 +129,16 @@ fn clients(gateway: IpAddr) -> String {
         format!("local all {SUPERUSER} reject"),
         format!("host all {SUPERUSER} all reject"),
         "local all all scram-sha-256".to_owned(),
-        "host all all all scram-sha-256".to_owned(),
+        match purpose {
+            Purpose::Serve => "host all all all scram-sha-256".to_owned(),
+            Purpose::Fill => "host all all 127.0.0.1/32 scram-sha-256".to_owned(),
+        },
     ];
     lines.join("\n") + "\n"
 }
 
 fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 #[cfg(test)]
@@ -128,9 +160,20 @@ mod tests {
 
     #[test]
     fn the_superuser_comes_from_the_gateway_only() {
-        let text = clients(IpAddr::from([10, 77, 3, 1]));
+        let text = clients(IpAddr::from([10, 77, 3, 1]), Purpose::Serve);
         let superuser: Vec<&str> = text.lines().filter(|l| l.contains(SUPERUSER)).collect();
         assert_eq!(superuser[0], "host all gable_admin 10.77.3.1/32 scram-sha-256");
         assert!(superuser[1..].iter().all(|line| line.ends_with("reject")));
+    }
+
+    #[test]
+    fn nobody_comes_over_the_network_while_it_is_filled() {
+        let text = clients(IpAddr::from([10, 77, 3, 1]), Purpose::Fill);
+        assert!(!text.contains("host all all all"), "{text}");
+    }
+
+    #[test]
+    fn a_value_stays_one_value() {
+        assert_eq!(quoted(r"a\'; port = 1"), r"'a\\''; port = 1'");
     }
 }

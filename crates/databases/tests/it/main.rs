@@ -4,9 +4,11 @@
 #![expect(clippy::print_stdout, reason = "tests say how long things took and why they skip")]
 
 mod failures;
+mod init;
 mod key_value;
 mod majors;
 mod native;
+mod parameters;
 mod plain;
 mod postgres;
 mod processes;

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 
 use crate::stage::Stage;
 use crate::world::{World, runtime};
-use crate::{key_value, majors, postgres};
+use crate::{init, key_value, majors, parameters, postgres};
 
 /// Each test has addresses of its own, away from those of a platform that runs here and from what
 /// a run that was killed left behind.
@@ -70,6 +70,15 @@ on_the_native_driver! {
     postgres::a_full_disk_loses_nothing,
     key_value::policy_and_memory_are_those_declared,
     key_value::each_persistence_mode_keeps_what_it_says,
+    key_value::a_password_is_asked_for_and_a_new_one_is_taken_over,
+    key_value::an_impossible_password_is_refused_before_anything_is_made,
+    init::files_fill_a_new_database_once_as_a_superuser_would,
+    init::a_file_that_fails_is_told_with_its_line_and_tried_again_when_it_changes,
+    init::an_init_that_was_given_up_begins_anew,
+    init::nobody_else_gets_in_while_files_run,
+    init::what_files_change_of_gables_own_is_restored,
+    parameters::settings_are_taken_over_and_gables_own_stay,
+    parameters::a_setting_that_the_server_refuses_is_named,
 }
 
 fn downloading(world: &mut World) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::processes::Processes;
 use crate::stage::Stage;
 use crate::world::{World, runtime};
-use crate::{key_value, postgres};
+use crate::{init, key_value, parameters, postgres};
 
 /// Whether the test goes on here; as root it is run again as `nobody` and that run decides.
 fn is_ordinary_user(test: &str) -> bool {
@@ -54,4 +54,12 @@ on_plain_processes! {
     postgres::damaged_files_are_diagnosed,
     key_value::policy_and_memory_are_those_declared,
     key_value::each_persistence_mode_keeps_what_it_says,
+    key_value::a_password_is_asked_for_and_a_new_one_is_taken_over,
+    key_value::an_impossible_password_is_refused_before_anything_is_made,
+    init::files_fill_a_new_database_once_as_a_superuser_would,
+    init::a_file_that_fails_is_told_with_its_line_and_tried_again_when_it_changes,
+    init::an_init_that_was_given_up_begins_anew,
+    init::what_files_change_of_gables_own_is_restored,
+    parameters::settings_are_taken_over_and_gables_own_stay,
+    parameters::a_setting_that_the_server_refuses_is_named,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use databases::{Config, PostgresRequest};
+use databases::{Config, InitFile, PostgresRequest};
 use model::{
     Database, DatabaseId, EnvironmentId, InstanceId, InstanceType, KeyValue, KeyValueId,
     MaxmemoryPolicy, PersistenceMode,
@@ -48,6 +48,7 @@ pub(crate) struct Declared {
     pub(crate) instance_id: InstanceId,
     pub(crate) uid: u32,
     pub(crate) port: u16,
+    pub(crate) init: Vec<InitFile>,
 }
 
 impl Declared {
@@ -68,7 +69,13 @@ impl Declared {
             instance_id: new_instance(),
             uid,
             port,
+            init: Vec::new(),
         }
+    }
+
+    /// Declares one more file that fills the database.
+    pub(crate) fn init(&mut self, name: &str, text: &str) {
+        self.init.push(InitFile::from_bytes(name, text.as_bytes()).unwrap());
     }
 
     pub(crate) fn request<'a>(&'a self, world: &'a World) -> PostgresRequest<'a> {
@@ -81,6 +88,7 @@ impl Declared {
             port: self.port,
             password: &self.password,
             superuser_password: &self.superuser_password,
+            init: &self.init,
         }
     }
 
