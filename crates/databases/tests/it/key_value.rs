@@ -110,7 +110,7 @@ pub(crate) async fn a_password_is_asked_for_and_a_new_one_is_taken_over(stage: &
     is_hidden(&store, "p\\ss");
 
     // Another one, and a check that has the old one.
-    let old = std::mem::replace(&mut store.password, Some("another".into()));
+    let old = store.password.replace("another".into());
     let running = store.ensure().await.unwrap();
     let login = "AUTH another\r\nGET key";
     assert!(ask(running.address, login).await.contains("kept"));
