@@ -59,10 +59,7 @@ pub(super) fn write(
     lines
         .extend(parameters.taken.iter().map(|(name, value)| format!("{name} = {}", quoted(value))));
     if purpose == Purpose::Fill {
-        // What fails may hold the password of a role, and the log is shown.
-        lines
-            .extend(["log_min_error_statement = panic", "log_statement = none"].map(str::to_owned));
-        lines.push("log_min_duration_statement = -1".to_owned());
+        lines.extend(SILENT.map(str::to_owned));
     }
     let server = lines.join("\n") + "\n";
     files::replace(&directory.join(SERVER), &server, 0o644, None)?;
@@ -92,6 +89,16 @@ const ALWAYS: [&str; 17] = [
     // Compiled queries cost tens of megabytes in each backend.
     "jit = off",
     "max_wal_size = '512MB'",
+];
+
+/// While files run that may hold passwords of roles: the log is shown, and what fails is told by
+/// `psql`. `log` is what the server says of itself, and more severe than `error`.
+const SILENT: [&str; 5] = [
+    "log_min_messages = log",
+    "log_min_error_statement = panic",
+    "log_statement = none",
+    "log_min_duration_statement = -1",
+    "log_min_duration_sample = -1",
 ];
 
 /// What depends on the size of the instance.

@@ -66,12 +66,12 @@ pub(crate) async fn a_file_that_fails_is_told_with_its_line_and_tried_again_when
     let mut declared = stage.declare("shop", 15);
     let password = declared.password.expose_secret().to_owned();
     declared.init("01.sql", "CREATE TABLE t (x int);");
-    declared.init("02.sql", &format!("SELECT 1;\n\nCREATE ROLE y PASSWROD '{password}' 's3cret';"));
+    declared.init("02.sql", &format!("SELECT 1;\n\nCREATE ROLE y 's3cret' '{password}';"));
     let problem = stage.try_ensure(&declared).await.unwrap_err().problem();
     assert_eq!(problem.code, "database-init-failed");
     assert_eq!(problem.message, "the init file 02.sql of the database shop failed at line 3");
     let detail = problem.detail.clone().unwrap();
-    assert_eq!(detail, "ERROR:  unrecognized role option \"passwrod\"");
+    assert_eq!(detail, "ERROR:  syntax error at or near a text in quotes");
     assert!(problem.hint.is_some());
     is_silent(stage, &declared.id, &["s3cret", &password]);
 
@@ -114,11 +114,11 @@ pub(crate) async fn an_init_that_was_given_up_begins_anew(stage: &Stage) {
     declared.init("01.sql", "CREATE DATABASE second; CREATE ROLE third;");
     declared
         .init("02.sql", "CREATE TABLE t (x int); SELECT pg_sleep(0.2); INSERT INTO t VALUES (1);");
-    let (mut given_up, mut patience) = (0, Duration::from_millis(200));
+    let (mut given_up, mut patience) = (0, Duration::from_millis(300));
     let running = loop {
         match tokio::time::timeout(patience, stage.try_ensure(&declared)).await {
             Ok(result) => break result.map_err(|error| error.problem()).unwrap(),
-            Err(_) => (given_up, patience) = (given_up + 1, patience * 5 / 4),
+            Err(_) => (given_up, patience) = (given_up + 1, patience * 3 / 2),
         }
     };
     println!("given up {given_up} times");

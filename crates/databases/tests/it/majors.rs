@@ -52,3 +52,21 @@ pub(crate) async fn a_major_runs_with_pgvector(stage: &Stage, major: u8) {
     }
     stage.stop(&declared).await;
 }
+
+/// pgvector is obtained before the files run, and `psql` comes with the download.
+pub(crate) async fn a_downloaded_major_is_filled(stage: &Stage) {
+    let mut declared = stage.declare("filled", 17);
+    declared
+        .init("01.sql", "CREATE EXTENSION vector; CREATE TABLE t AS SELECT '[1,2]'::vector AS v;");
+    match timed("PostgreSQL 17 with init files", stage.try_ensure(&declared)).await {
+        Err(error) if is_offline(&error) => {}
+        Err(error) => {
+            let extensions = ensure_extensions(&stage.world.config, 17, &stage.steps).await;
+            assert!(extensions.is_err_and(|error| is_offline(&error)), "{:?}", error.problem());
+        }
+        Ok(running) => {
+            assert_eq!(declared.sql(running.address, "SELECT v FROM t").await.unwrap(), ["[1,2]"]);
+            stage.stop(&declared).await;
+        }
+    }
+}

@@ -91,6 +91,11 @@ fn a_downloaded_valkey_runs() {
 }
 
 #[test]
+fn a_downloaded_major_is_filled() {
+    on_native(downloading, async |stage| majors::a_downloaded_major_is_filled(stage).await);
+}
+
+#[test]
 fn an_installed_major_gets_pgvector() {
     let prepare = |world: &mut World| {
         world.config.binaries_dir = crate::world::shared_binaries();
