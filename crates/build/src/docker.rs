@@ -26,6 +26,7 @@ mod image;
 mod inputs;
 mod launch;
 mod places;
+mod registries;
 mod stored;
 mod words;
 
@@ -34,6 +35,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use images::Registries;
 use model::{ArtifactId, Problem, Service};
 use telemetry::LogWriter;
 
@@ -69,8 +71,8 @@ pub struct Settings {
     pub secrets_dir: PathBuf,
     /// Program and first words that end up in [`builder_main`].
     pub launcher: Vec<OsString>,
-    /// A `registries.conf` with mirrors and the like; `None` for Docker's own rules.
-    pub registries_conf: Option<PathBuf>,
+    /// Mirrors of registries, and which of them speak HTTP without TLS.
+    pub registries: Registries,
 }
 
 impl Settings {
@@ -86,7 +88,7 @@ impl Settings {
         } else {
             state_dir.join("logins")
         };
-        Self { storage_dir, secrets_dir, launcher, registries_conf: None }
+        Self { storage_dir, secrets_dir, launcher, registries: Registries::default() }
     }
 }
 

@@ -101,6 +101,7 @@ impl Platform {
         build.operator_env.clone_from(&config.operator_env);
         build.images = images;
         build.registries = config.registries.clone();
+        build.docker.registries = config.registries.clone();
         let mut databases = databases::Config::new(&config.state_dir, &config.run_dir);
         databases.operator_env.clone_from(&config.operator_env);
         let inner = Inner {

@@ -61,7 +61,8 @@ impl Registries {
     }
 
     /// Whether this registry or mirror is spoken to without TLS.
-    pub(crate) fn is_plain_http(&self, host: &str) -> bool {
+    #[must_use]
+    pub fn is_plain_http(&self, host: &str) -> bool {
         is_loopback(host) || self.plain_http.contains(host)
     }
 }

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::layout::HOST_PATH;
 
 use super::dialect::DOCUMENTS;
-use super::{Login, Settings};
+use super::{Login, Settings, registries};
 
 /// Enough for every package manager's scripts. Neither `MKNOD` nor `SYS_CHROOT` nor `NET_RAW` is
 /// among them: with those a build could leave its root.
@@ -119,7 +119,6 @@ pub(crate) struct Confinement {
     directory: PathBuf,
     storage: PathBuf,
     temporary: PathBuf,
-    registries: PathBuf,
 }
 
 impl Confinement {
@@ -136,22 +135,17 @@ impl Confinement {
             "[containers]\ndefault_capabilities = [{}]\n[engine]\ncgroup_manager = \"cgroupfs\"\n",
             capabilities.join(", ")
         );
+        let registries = registries::conf(&settings.registries);
         let files = [
             ("containers.conf", containers.as_str()),
             ("storage.conf", "[storage]\ndriver = \"overlay\"\n"),
             ("policy.json", "{\"default\": [{\"type\": \"insecureAcceptAnything\"}]}\n"),
-            // What Docker does with a name that has no registry.
-            (
-                "registries.conf",
-                "unqualified-search-registries = [\"docker.io\"]\nshort-name-mode = \"disabled\"\n",
-            ),
+            ("registries.conf", registries.as_str()),
         ];
         for (name, text) in files {
             let path = directory.join(name);
             fs::write(&path, text).map_err(Error::at("write", &path))?;
         }
-        let own = directory.join("registries.conf");
-        let registries = settings.registries_conf.clone().unwrap_or(own);
         let storage = settings.storage_dir.clone();
         // Projects do not share what `RUN --mount=type=cache` keeps, which is below TMPDIR.
         let temporary = storage.join("caches").join(crate::sources::file_name(project));
@@ -159,17 +153,18 @@ impl Confinement {
         for path in needed.iter().chain([&temporary]) {
             fs::create_dir_all(path).map_err(Error::at("make", path))?;
         }
-        Ok(Self { directory: directory.to_owned(), storage, temporary, registries })
+        Ok(Self { directory: directory.to_owned(), storage, temporary })
     }
 
     /// A call of buildah. `own` is the operator's environment: proxies, certificates.
     pub(crate) fn call(&self, program: &Path, subcommand: &str, own: &[(String, String)]) -> Draft {
+        let registries = self.directory.join("registries.conf");
         let mut arguments: Vec<OsString> = Vec::new();
         for (option, value) in [
             ("--root", self.storage.join("root")),
             ("--runroot", self.storage.join("run")),
             ("--storage-driver", "overlay".into()),
-            ("--registries-conf", self.registries.clone()),
+            ("--registries-conf", registries.clone()),
         ] {
             arguments.extend([option.into(), value.into()]);
         }
@@ -183,7 +178,7 @@ impl Confinement {
             ("LC_ALL", "C.UTF-8".to_owned()),
             ("CONTAINERS_CONF", text(&self.directory.join("containers.conf"))),
             ("CONTAINERS_STORAGE_CONF", text(&self.directory.join("storage.conf"))),
-            ("CONTAINERS_REGISTRIES_CONF", text(&self.registries)),
+            ("CONTAINERS_REGISTRIES_CONF", text(&registries)),
         ] {
             env.retain(|(known, _)| known != name);
             env.push((name.to_owned(), value));

@@ -96,15 +96,9 @@ async fn private_base_images_want_a_login_and_are_kept_for_times_without_a_netwo
     let base = scene.image(&[]).await;
     registry.take(&base, "team/base:1", &place);
 
-    let insecure = place.join("registries.conf");
-    let text = format!(
-        "unqualified-search-registries = [\"docker.io\"]\n\
-         [[registry]]\nlocation = \"{0}\"\ninsecure = true\n\
-         [[registry]]\nprefix = \"docker.io/library\"\nlocation = \"{0}/team\"\ninsecure = true\n",
-        registry.address
-    );
-    fs::write(&insecure, text).unwrap();
-    scene.platform.config.docker.registries_conf = Some(insecure);
+    registry.take(&base, "hub/library/base:1", &place);
+    let mirror = vec![format!("{}/hub", registry.address)];
+    scene.platform.config.docker.registries.mirrors = [("docker.io".to_owned(), mirror)].into();
     let from = |image: &str| format!("FROM {image}\nRUN cat /made > /copy\n");
     let write = |text: &str| scene.repository.write(&[("Dockerfile", text)]);
     let code = |problem: Problem| problem.code;
