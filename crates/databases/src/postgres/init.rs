@@ -86,12 +86,11 @@ pub(super) async fn fill(work: &Work<'_>) -> Result<(), Error> {
 
 /// pgvector is otherwise obtained when the database already runs.
 async fn obtain_extensions(work: &Work<'_>) {
-    let creates = |it: &InitFile, name: &str| {
-        let text = it.text.to_ascii_lowercase();
-        text.contains("create extension") && text.contains(name)
-    };
+    // Only downloaded builds lack the library of `uuid-ossp`.
+    let is_downloaded = work.layout.library_path.is_some();
+    let is_wanted = |name: &str| name == "vector" || is_downloaded && name == "uuid-ossp";
     let init = work.request.init;
-    if !init.iter().any(|it| creates(it, "vector") || creates(it, "uuid-ossp")) {
+    if !init.iter().any(|it| created_extensions(&it.text).iter().any(|name| is_wanted(name))) {
         return;
     }
     let major = work.request.definition.major_version;
@@ -100,6 +99,22 @@ async fn obtain_extensions(work: &Work<'_>) {
         // The file that needs it says so next.
         tracing::warn!("extensions of PostgreSQL {major}: {}", error.problem().message);
     }
+}
+
+/// What follows `CREATE EXTENSION`, wherever that stands: one too many costs only time.
+fn created_extensions(text: &str) -> Vec<String> {
+    let mut words = text.split_whitespace().map(str::to_ascii_lowercase).peekable();
+    let mut names = Vec::new();
+    while let Some(word) = words.next() {
+        if !word.ends_with("create") || words.next_if(|next| next == "extension").is_none() {
+            continue;
+        }
+        let name = words.find(|word| !["if", "not", "exists"].contains(&word.as_str()));
+        let end = |c: char| c == ';' || c == '"';
+        let name = name.as_deref().map(|name| name.trim_start_matches('"'));
+        names.extend(name.and_then(|name| name.split(end).next()).map(str::to_owned));
+    }
+    names
 }
 
 async fn serve(work: &Work<'_>, spec: &engine::InstanceSpec, folder: &Place) -> Result<(), Error> {
@@ -264,6 +279,14 @@ fn is_kept(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extensions_that_files_create_are_found() {
+        let text = "SELECT 1;CREATE EXTENSION\n IF NOT EXISTS \"uuid-ossp\";\n\
+                    create extension vector;CREATE TABLE t (x tsvector)";
+        assert_eq!(created_extensions(text), ["uuid-ossp", "vector"]);
+        assert_eq!(created_extensions("Create Extension vector WITH SCHEMA x"), ["vector"]);
+    }
 
     #[test]
     fn of_the_settings_of_the_system_those_stay_that_may_be_set() {
