@@ -6,6 +6,7 @@ use model::{ArtifactId, EnvironmentId, Problem, Project};
 
 use crate::environments;
 use crate::error::Error;
+use crate::init_files;
 use crate::instances::volumes_dir;
 use crate::ops::blueprints::sources_of_project;
 use crate::platform::{Platform, StoreState};
@@ -130,6 +131,9 @@ async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<()
         }
         directories.push(disk_dir(platform, &row.id));
         directories.push(platform.config.logs_dir().join(row.id.as_str()));
+    }
+    for row in store::databases::list(&platform.store, id)? {
+        directories.push(init_files::directory(platform, &row.id));
     }
     let mut stores = Vec::new();
     stores.extend(

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::environments;
 use crate::error::Error;
 use crate::events;
+use crate::init_files;
 use crate::platform::{Platform, StoreState};
 
 /// When nothing signals, everything is looked at this often all the same.
@@ -231,6 +232,7 @@ async fn database_pass(platform: &Platform, id: &DatabaseId) -> Result<Option<St
         store::databases::set_instance(&platform.store, id, Some(&instance_id))?;
     }
     let credentials = store::databases::credentials(&platform.store, id)?;
+    let init = init_files::load(platform, id)?;
     let request = PostgresRequest {
         id,
         definition: &row.definition,
@@ -240,7 +242,7 @@ async fn database_pass(platform: &Platform, id: &DatabaseId) -> Result<Option<St
         password: &credentials.app,
         superuser_password: &credentials.superuser,
         port: store_port(platform, databases::POSTGRES_PORT, row.port_hint),
-        init: &[],
+        init: &init,
     };
     if is_stopped {
         let driver = platform.driver.as_ref();
@@ -292,6 +294,7 @@ async fn key_value_pass(platform: &Platform, id: &KeyValueId) -> Result<Option<S
     if row.instance_id.as_ref() != Some(&instance_id) {
         store::key_values::set_instance(&platform.store, id, Some(&instance_id))?;
     }
+    let credentials = store::key_values::credentials(&platform.store, id)?;
     let request = KeyValueRequest {
         id,
         definition: &row.definition,
@@ -299,7 +302,7 @@ async fn key_value_pass(platform: &Platform, id: &KeyValueId) -> Result<Option<S
         instance_id: &instance_id,
         uid: row.uid,
         port: store_port(platform, databases::KEY_VALUE_PORT, row.port_hint),
-        password: None,
+        password: row.definition.compose.has_password.then_some(&credentials.app),
     };
     let progress = progress(platform, id.as_str());
     let running = databases::ensure_key_value(

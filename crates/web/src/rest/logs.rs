@@ -3,6 +3,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use control::ops::logs::{self, Follower};
+use tokio::sync::watch;
+use tokio::time::Interval;
 
 use crate::App;
 use crate::convert;
@@ -45,9 +47,11 @@ async fn follow(app: App, mut follower: Follower, lines: Lines) -> Result<(), Go
     let mut refresh = tokio::time::interval(REFRESH);
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     let mut poll = tokio::time::interval(POLL);
+    // The end of an instance is the end of its log: nobody waits for the next look.
+    let mut changes = app.platform.driver.changes();
     loop {
         tokio::select! {
-            _ = poll.tick() => {
+            () = either(&mut poll, &mut changes) => {
                 // Asked first: what was written before the end is behind it.
                 let is_over = follower.is_over().await.unwrap_or_else(cannot_follow);
                 for line in follower.poll() {
@@ -61,6 +65,14 @@ async fn follow(app: App, mut follower: Follower, lines: Lines) -> Result<(), Go
             _ = heartbeat.tick() => lines.heartbeat().await?,
             () = ended(&mut shutdown) => return Ok(()),
         }
+    }
+}
+
+/// The time of the next look, or news of an instance before it.
+async fn either(poll: &mut Interval, changes: &mut watch::Receiver<u64>) {
+    tokio::select! {
+        _ = poll.tick() => {}
+        changed = changes.changed() => if changed.is_err() { poll.tick().await; },
     }
 }
 

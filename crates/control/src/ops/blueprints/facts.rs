@@ -1,13 +1,13 @@
 //! Everything that is declared, with the ids, hosts and secrets that it has or would have.
 
-use blueprint::{Scope, StoreOrigin};
+mod data_stores;
+
+use blueprint::Scope;
 use jiff::Timestamp;
 use model::{
-    Commit, ComposeStore, Database, Environment, EnvironmentId, InstanceType, KeyValue, Project,
-    ProjectId, Service, ServiceId, ValueOrigin,
+    Commit, Environment, EnvironmentId, Project, ProjectId, Service, ServiceId, ValueOrigin,
 };
 use reconcile::wiring;
-use secrecy::SecretString;
 use store::databases::DatabaseRow;
 use store::key_values::KeyValueRow;
 use store::services::ServiceRow;
@@ -20,6 +20,8 @@ use super::{
 use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
+
+use data_stores::Drawing;
 
 /// Whether rows are made or only imagined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,51 +164,9 @@ fn draw_scope(
         services.push(ServicePicture { row, was_stopped, commit });
     }
     let mut changes = Vec::new();
-    let mut databases = Vec::new();
-    for declared in &scope.databases {
-        let settings = scope.database_settings.get(&declared.name);
-        let origin = settings.and_then(|settings| settings.compose.as_ref());
-        let database = &Database { compose: compose_store(origin), ..declared.clone() };
-        let known = store::databases::by_name(&platform.store, &environment.id, &database.name)?;
-        changes.push(database_change(database, known.as_ref(), &environment));
-        databases.push(match (pen, known) {
-            (_, Some(row)) if keeps_others => row,
-            (Pen::Write, _) => store::databases::upsert(
-                &platform.store,
-                &environment.id,
-                database,
-                Timestamp::now(),
-            )?,
-            (Pen::Imagine, Some(row)) => row,
-            (Pen::Imagine, None) => imagined_database(&environment.id, database),
-        });
-        if let (Pen::Write, Some(password), Some(row)) = (pen, password(origin), databases.last()) {
-            store::databases::set_password(&platform.store, &row.id, &password)?;
-        }
-    }
-    let mut key_values = Vec::new();
-    for declared in &scope.key_values {
-        let settings = scope.key_value_settings.get(&declared.name);
-        let origin = settings.and_then(|settings| settings.compose.as_ref());
-        let key_value = &KeyValue { compose: compose_store(origin), ..declared.clone() };
-        let known = store::key_values::by_name(&platform.store, &environment.id, &key_value.name)?;
-        changes.push(key_value_change(key_value, known.as_ref(), &environment));
-        key_values.push(match (pen, known) {
-            (_, Some(row)) if keeps_others => row,
-            (Pen::Write, _) => store::key_values::upsert(
-                &platform.store,
-                &environment.id,
-                key_value,
-                Timestamp::now(),
-            )?,
-            (Pen::Imagine, Some(row)) => row,
-            (Pen::Imagine, None) => imagined_key_value(&environment.id, key_value),
-        });
-        if let (Pen::Write, Some(password), Some(row)) = (pen, password(origin), key_values.last())
-        {
-            store::key_values::set_password(&platform.store, &row.id, &password)?;
-        }
-    }
+    let drawing = Drawing { platform, pen, found, scope, environment: &environment, keeps_others };
+    let databases = drawing.databases(&mut changes)?;
+    let key_values = drawing.key_values(&mut changes)?;
     for workflow in &scope.workflows {
         let mut later = change(Noun::Service, "workflow".to_owned(), &workflow.name, &environment);
         later.action = ChangeAction::Later;
@@ -231,29 +191,6 @@ fn draw_scope(
         key_values,
         changes,
     })
-}
-
-/// What a compose file says of a data store.
-fn compose_store(origin: Option<&StoreOrigin>) -> ComposeStore {
-    let Some(origin) = origin else { return ComposeStore::default() };
-    ComposeStore {
-        image: origin.image.clone(),
-        has_password: origin.password.is_some(),
-        aliases: origin.aliases.clone(),
-        published: origin.published.clone(),
-        init_files: origin.init_files.clone(),
-        parameters: origin.parameters.clone(),
-    }
-}
-
-fn password(origin: Option<&StoreOrigin>) -> Option<SecretString> {
-    origin?.password.clone().map(SecretString::from)
-}
-
-/// Of a data store that a compose file declares as a service.
-fn instead_of(compose: &ComposeStore) -> Option<String> {
-    (!compose.image.is_empty())
-        .then(|| format!("in place of the image {} (`--images` runs that)", compose.image))
 }
 
 fn environment(
@@ -311,32 +248,6 @@ fn service_row(
     })
 }
 
-fn imagined_database(environment_id: &EnvironmentId, database: &Database) -> DatabaseRow {
-    DatabaseRow {
-        id: model::DatabaseId::from_uuid(Uuid::now_v7()),
-        environment_id: environment_id.clone(),
-        definition: database.clone(),
-        slug: store::slug::slug(&database.name),
-        uid: 0,
-        port_hint: 0,
-        instance_id: None,
-        created_at: Timestamp::now(),
-    }
-}
-
-fn imagined_key_value(environment_id: &EnvironmentId, key_value: &KeyValue) -> KeyValueRow {
-    KeyValueRow {
-        id: model::KeyValueId::from_uuid(Uuid::now_v7()),
-        environment_id: environment_id.clone(),
-        definition: key_value.clone(),
-        slug: store::slug::slug(&key_value.name),
-        uid: 0,
-        port_hint: 0,
-        instance_id: None,
-        created_at: Timestamp::now(),
-    }
-}
-
 fn change(noun: Noun, kind: String, name: &str, environment: &Environment) -> Change {
     Change {
         action: ChangeAction::Create,
@@ -346,60 +257,6 @@ fn change(noun: Noun, kind: String, name: &str, environment: &Environment) -> Ch
         environment: environment.name.clone(),
         details: Vec::new(),
     }
-}
-
-fn size_change(old: &InstanceType, new: &InstanceType) -> Option<String> {
-    (old != new).then(|| format!("plan {} becomes {}", old.name, new.name))
-}
-
-fn database_change(
-    database: &Database,
-    known: Option<&DatabaseRow>,
-    environment: &Environment,
-) -> Change {
-    let kind = format!("postgres {}", database.major_version);
-    let mut change = change(Noun::Database, kind, &database.name, environment);
-    let Some(row) = known else {
-        change.details.extend(instead_of(&database.compose));
-        return change;
-    };
-    let old = &row.definition;
-    change.details.extend(size_change(&old.instance_type, &database.instance_type));
-    if old.major_version != database.major_version {
-        change.details.push(format!(
-            "version {} stays: data of one major version is not changed into another's in place",
-            old.major_version
-        ));
-    }
-    if (&old.database_name, &old.user) != (&database.database_name, &database.user) {
-        change.details.push("databaseName and user stay as they were made".to_owned());
-    }
-    change.action =
-        if change.details.is_empty() { ChangeAction::Keep } else { ChangeAction::Change };
-    change
-}
-
-fn key_value_change(
-    key_value: &KeyValue,
-    known: Option<&KeyValueRow>,
-    environment: &Environment,
-) -> Change {
-    let mut change = change(Noun::KeyValue, "key value".to_owned(), &key_value.name, environment);
-    let Some(row) = known else {
-        change.details.extend(instead_of(&key_value.compose));
-        return change;
-    };
-    let old = &row.definition;
-    change.details.extend(size_change(&old.instance_type, &key_value.instance_type));
-    if old.maxmemory_policy != key_value.maxmemory_policy {
-        change.details.push(format!("maxmemoryPolicy becomes {}", key_value.maxmemory_policy));
-    }
-    if old.persistence_mode != key_value.persistence_mode {
-        change.details.push(format!("persistenceMode becomes {}", key_value.persistence_mode));
-    }
-    change.action =
-        if change.details.is_empty() { ChangeAction::Keep } else { ChangeAction::Change };
-    change
 }
 
 /// Render never deletes what leaves the file, and neither do we.

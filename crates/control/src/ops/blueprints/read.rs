@@ -97,6 +97,8 @@ pub(super) struct Understood {
     pub(super) problems: Vec<Finding>,
     /// The texts, by path.
     pub(super) texts: BTreeMap<String, String>,
+    /// By database: the files that fill it when it is new, with their names.
+    pub(super) init: BTreeMap<String, Vec<(String, Vec<u8>)>>,
     /// Variables of compose files without a value.
     pub(super) missing: Vec<String>,
     /// What a person should know.
@@ -194,6 +196,7 @@ fn understand(project: &str, request: &Request, files: &[(String, String)]) -> O
         blueprint: reading.blueprint,
         problems: reading.problems,
         texts: BTreeMap::from([(name.clone(), text.clone())]),
+        init: BTreeMap::new(),
         missing: Vec::new(),
         notes: Vec::new(),
     })

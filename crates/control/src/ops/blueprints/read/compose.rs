@@ -71,9 +71,11 @@ pub(super) async fn read(
     }
     let mut blueprint = reading.blueprint;
     let mut notes = Vec::new();
+    let mut init = BTreeMap::new();
     if let Some(blueprint) = &mut blueprint {
         let listing = platform.sources.list_files(place.project, place.commit_id).await?;
         settle(blueprint, &listing, place, &mut notes);
+        init = init_files(platform, place, blueprint, &listing).await?;
     }
     let texts = input.files.iter().map(|(path, text)| (path.clone(), text.clone()));
     let more = input.more_files.iter();
@@ -81,6 +83,7 @@ pub(super) async fn read(
     Ok(Understood {
         blueprint,
         problems: reading.problems,
+        init,
         texts: texts.chain(more).collect(),
         missing: reading.missing.into_iter().map(|missing| missing.name).collect(),
         notes,
@@ -131,6 +134,36 @@ pub(crate) fn keep(
         store::values::set(&platform.store, slot, &given.value, ValueOrigin::Operator, now)?;
     }
     Ok(())
+}
+
+/// The files that fill new databases, in the order of their names, as the images run them.
+async fn init_files(
+    platform: &Platform,
+    place: &Place<'_>,
+    blueprint: &Blueprint,
+    listing: &[String],
+) -> Result<BTreeMap<String, Vec<(String, Vec<u8>)>>, Error> {
+    let mut all = BTreeMap::new();
+    for (name, settings) in blueprint.scopes.iter().flat_map(|scope| &scope.database_settings) {
+        let declared = settings.compose.iter().flat_map(|origin| &origin.init_files);
+        let paths: Vec<String> =
+            declared.flat_map(|path| files_at(&build::container::plain(path), listing)).collect();
+        let mut found = platform.sources.read_files(place.project, place.commit_id, &paths).await?;
+        let files = paths.into_iter().filter_map(|path| {
+            let bytes = found.remove(&path)?;
+            Some((path.rsplit('/').next().unwrap_or(&path).to_owned(), bytes))
+        });
+        all.insert(name.clone(), files.collect());
+    }
+    Ok(all)
+}
+
+/// A file, or what a directory holds of statements.
+fn files_at(path: &str, listing: &[String]) -> Vec<String> {
+    let is_init = |file: &&String| file.ends_with(".sql") || file.ends_with(".sql.gz");
+    let inside = listing.iter().filter(|file| parent(file) == path).filter(is_init);
+    let itself = listing.iter().filter(|file| *file == path);
+    itself.chain(inside).cloned().collect()
 }
 
 /// A file of the commit, or of the working tree where git does not know it.
