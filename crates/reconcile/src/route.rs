@@ -118,10 +118,8 @@ fn routes_of(routed: &Routed<'_>) -> Vec<Route> {
 fn base_routes(routed: &Routed<'_>) -> Vec<Route> {
     let own = routed.public_host.map(str::to_owned);
     let of = |base: &BaseRoute| {
-        let host =
-            base.host.clone().map(|name| name.to_ascii_lowercase()).or_else(|| own.clone())?;
         Some(Route {
-            hosts: vec![host],
+            hosts: vec![shared_host(base).or_else(|| own.clone())?],
             path_prefix: base.path.clone(),
             strip_prefix: base.strip_prefix,
             service_id: routed.id.clone(),
@@ -152,6 +150,12 @@ fn plain_route(routed: &Routed<'_>, edge_ports: &[u16]) -> Option<Route> {
         rules: Vec::new(),
         backend: on_port(backend(routed), Some(port.target)),
     })
+}
+
+/// The host that a route names; one without a dot is a name of this machine's.
+fn shared_host(base: &BaseRoute) -> Option<String> {
+    let host = base.host.as_ref()?.to_ascii_lowercase();
+    Some(if host.contains('.') { host } else { format!("{host}.localhost") })
 }
 
 /// The same on another port of the same instances.
@@ -257,6 +261,8 @@ fn zone(network: &NetworkOf, services: &[Routed<'_>], stores: &[NamedStore]) -> 
         if routed.environment_id != &network.environment_id {
             continue;
         }
+        let shared = routed.service.container.base_routes.iter().filter_map(shared_host);
+        names.extend(shared.map(|host| (host, vec![network.gateway])));
         let addresses = private_addresses(routed);
         if routed.service.kind != ServiceKind::Static && !addresses.is_empty() {
             names.insert(format!("{}-discovery", routed.slug), addresses.clone());
@@ -284,4 +290,25 @@ fn private_addresses(routed: &Routed<'_>) -> Vec<IpAddr> {
 
 fn target_address(target: &Target) -> IpAddr {
     target.address.ip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_a_dot_is_this_machines() {
+        let check = |host: Option<&str>, expected: Option<&str>| {
+            let base = BaseRoute {
+                host: host.map(str::to_owned),
+                path: "/".to_owned(),
+                strip_prefix: false,
+                port: None,
+            };
+            assert_eq!(shared_host(&base).as_deref(), expected);
+        };
+        check(Some("Shop"), Some("shop.localhost"));
+        check(Some("shop.example.com"), Some("shop.example.com"));
+        check(None, None);
+    }
 }
