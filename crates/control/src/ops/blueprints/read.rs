@@ -141,6 +141,7 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
             let place = compose::Place {
                 project: &project,
                 commit_id: &source.commit.id,
+                source: &source.path,
                 tree: request.commit.is_none().then(|| root_of(&path, &snapshot.sub_path)),
             };
             compose::read(platform, &place, request, files).await?

@@ -10,13 +10,12 @@ use std::path::{Component, Path, PathBuf};
 use blueprint::compose::{self, Input};
 use blueprint::{Blueprint, Mode};
 use model::{
-    ContainerFile, EnvOwner, EnvSource, EnvVar, FileSource, Problem, Service, ValueOrigin, Volume,
-    VolumeSource,
+    ContainerFile, EnvOwner, EnvSource, EnvVar, FileSource, Problem, Project, Service, ValueOrigin,
+    Volume, VolumeSource,
 };
 use secrecy::ExposeSecret;
 
 use super::{Request, Understood};
-use crate::environments;
 use crate::error::Error;
 use crate::ops::blueprints::DEFAULT_ENVIRONMENT;
 use crate::platform::Platform;
@@ -34,6 +33,8 @@ pub(super) struct Place<'a> {
     pub(super) project: &'a str,
     /// The commit that is deployed.
     pub(super) commit_id: &'a str,
+    /// The directory that was given.
+    pub(super) source: &'a str,
     /// The working tree's root; `None` when a commit was asked for instead.
     pub(super) tree: Option<PathBuf>,
 }
@@ -97,7 +98,7 @@ async fn variables(
     request: &Request,
     folder: &str,
 ) -> Result<BTreeMap<String, String>, Error> {
-    let mut variables = kept(platform, place.project)?;
+    let mut variables = kept(platform, place, request)?;
     let name = if folder.is_empty() { ".env".to_owned() } else { format!("{folder}/.env") };
     if let Some(text) = look_up(platform, place, &name).await? {
         let known = variables.clone();
@@ -109,16 +110,33 @@ async fn variables(
     Ok(variables)
 }
 
-fn kept(platform: &Platform, project: &str) -> Result<BTreeMap<String, String>, Error> {
-    let Some(environment) = environments::by_names(platform, project, DEFAULT_ENVIRONMENT)? else {
-        return Ok(BTreeMap::new());
-    };
+/// Values that were kept for this project. A compose file may give itself another name than its
+/// directory has, which is not known yet: then the project is the one that came from there.
+fn kept(
+    platform: &Platform,
+    place: &Place<'_>,
+    request: &Request,
+) -> Result<BTreeMap<String, String>, Error> {
+    let is_own = |project: &Project| project.name == place.project;
+    let mut projects = store::projects::list(&platform.store)?;
+    projects.retain(|project| {
+        is_own(project) || (request.project.is_none() && project.source == place.source)
+    });
+    // What is said last counts.
+    projects.sort_by_key(is_own);
     let owner = EnvOwner::Group(VARIABLES.to_owned());
-    let values = store::values::list(&platform.store, &environment.id)?.into_iter();
-    Ok(values
-        .filter(|value| value.owner == owner)
-        .map(|value| (value.key, value.value.expose_secret().to_owned()))
-        .collect())
+    let mut kept = BTreeMap::new();
+    for project in projects {
+        let name = DEFAULT_ENVIRONMENT;
+        let Some(environment) = store::environments::by_name(&platform.store, &project.id, name)?
+        else {
+            continue;
+        };
+        let values = store::values::list(&platform.store, &environment.id)?.into_iter();
+        let values = values.filter(|value| value.owner == owner);
+        kept.extend(values.map(|value| (value.key, value.value.expose_secret().to_owned())));
+    }
+    Ok(kept)
 }
 
 /// Keeps values that a person gave for variables of compose files, for the next time.
