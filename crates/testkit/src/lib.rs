@@ -11,7 +11,9 @@ pub mod http;
 pub mod load;
 pub mod platform;
 pub mod process;
+pub mod registry;
 pub mod repository;
+pub mod roots;
 pub mod traces;
 pub mod wrk;
 
@@ -19,6 +21,7 @@ pub use browser::Browser;
 pub use docker::Docker;
 pub use load::{Load, Tally};
 pub use platform::{Options, Platform, Run};
+pub use registry::Registry;
 pub use repository::Repository;
 pub use traces::Traces;
 

@@ -11,6 +11,7 @@ mod crashes;
 mod hello;
 mod rollouts;
 mod shop;
+mod stack;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
