@@ -31,6 +31,7 @@ mod environment;
 mod extension;
 mod fields;
 mod files;
+mod fix;
 mod health;
 mod interpolate;
 mod load;
@@ -47,6 +48,7 @@ mod stores;
 mod volumes;
 
 pub use env_file::read_env_file;
+pub use fix::{Fixed, fix};
 
 use node::{At, View};
 use reader::Reader;
@@ -113,8 +115,9 @@ impl Input {
         }
     }
 
-    /// The text of a file, by its path.
-    fn text(&self, path: &str) -> &str {
+    /// The text of a file, by its path; empty where there is none.
+    #[must_use]
+    pub fn text(&self, path: &str) -> &str {
         let own = self.files.iter().find(|(known, _)| known == path);
         let other = || self.more_files.get(path).and_then(Option::as_deref);
         own.map(|(_, text)| text.as_str()).or_else(other).unwrap_or_default()

@@ -5,8 +5,9 @@
 
 use similar::TextDiff;
 
+use crate::blueprint::Blueprint;
 use crate::finding::{Code, Edit, Finding, Mode, Severity};
-use crate::read::{ReadOptions, Reading, read};
+use crate::read::{ReadOptions, read};
 
 /// Most rounds. Each takes at least one finding away; real files need three.
 const ROUND_LIMIT: usize = 64;
@@ -28,9 +29,21 @@ pub struct Fixed {
 #[must_use]
 pub fn fix(text: &str, options: &ReadOptions) -> Fixed {
     let options = ReadOptions { mode: Mode::Tolerant, ..options.clone() };
-    let mut mender = Mender { options: &options, readings: 0 };
-    let mut current = State { text: text.to_owned(), reading: read(text, &options) };
+    let again = |text: &str| {
+        let reading = read(text, &options);
+        Some(Understood { blueprint: reading.blueprint, problems: reading.problems })
+    };
+    mend(text, &again)
+}
+
+/// Mends a text by its findings. `read` reads it again; `None` where that cannot be done.
+pub(crate) fn mend(text: &str, read: &dyn Fn(&str) -> Option<Understood>) -> Fixed {
     let mut applied = Vec::new();
+    let Some(reading) = read(text) else {
+        return Fixed { text: text.to_owned(), applied, remaining: Vec::new() };
+    };
+    let mut mender = Mender { read, readings: 0 };
+    let mut current = State { text: text.to_owned(), reading };
     for _ in 0..ROUND_LIMIT {
         let candidates = candidates(&current.reading);
         let before = applied.len();
@@ -52,18 +65,32 @@ pub fn unified_diff(old: &str, new: &str, file_name: &str) -> String {
         .to_string()
 }
 
-struct State {
-    text: String,
-    reading: Reading,
+/// What a reading says of a text.
+pub(crate) struct Understood {
+    /// What it declares; `None` when it cannot be run.
+    pub(crate) blueprint: Option<Blueprint>,
+    /// All that was found.
+    pub(crate) problems: Vec<Finding>,
 }
 
-struct Mender<'o> {
-    options: &'o ReadOptions,
+impl Understood {
+    fn errors(&self) -> usize {
+        self.problems.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+}
+
+struct State {
+    text: String,
+    reading: Understood,
+}
+
+struct Mender<'r> {
+    read: &'r dyn Fn(&str) -> Option<Understood>,
     readings: usize,
 }
 
 /// Findings with a patch. While the text is no YAML, only what makes it so.
-fn candidates(reading: &Reading) -> Vec<Finding> {
+fn candidates(reading: &Understood) -> Vec<Finding> {
     let is_layout = |finding: &&Finding| {
         matches!(finding.code, Code::Indentation | Code::Tabs | Code::Unquoted | Code::MissingSpace)
     };
@@ -81,8 +108,8 @@ impl Mender<'_> {
         let (chosen, edits) = compatible(findings);
         let text = patched(&state.text, &edits);
         self.readings += 1;
-        let reading = read(&text, self.options);
-        if text != state.text && is_better(&state.reading, &reading) {
+        let reading = (self.read)(&text).filter(|reading| is_better(&state.reading, reading));
+        if let Some(reading) = reading.filter(|_| text != state.text) {
             applied.extend(chosen.into_iter().cloned());
             return State { text, reading };
         }
@@ -98,15 +125,13 @@ impl Mender<'_> {
 }
 
 /// Fewer findings, no more errors, and the same meaning.
-fn is_better(old: &Reading, new: &Reading) -> bool {
+fn is_better(old: &Understood, new: &Understood) -> bool {
     let means_the_same = match (&old.blueprint, &new.blueprint) {
         (Some(old), Some(new)) => old.means_the_same_as(new),
         (Some(_), None) => false,
         (None, _) => true,
     };
-    means_the_same
-        && new.problems.len() < old.problems.len()
-        && new.count(Severity::Error) <= old.count(Severity::Error)
+    means_the_same && new.problems.len() < old.problems.len() && new.errors() <= old.errors()
 }
 
 /// The findings whose edits do not touch each other, in order.

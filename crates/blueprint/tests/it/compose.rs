@@ -2,6 +2,7 @@
 
 mod corpus;
 mod files;
+mod fixes;
 mod fuzz;
 mod hostile;
 mod merging;
