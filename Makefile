@@ -20,6 +20,7 @@ test: ## Install what the tests need and run all of them
 bench: ## Run the benchmarks beside their peers
 	@scripts/setup bench
 	cargo build --locked --release --package gable
+	cargo build --locked --release --package engine --examples
 	cargo bench --locked --package testkit --bench platform
 
 lint: ## Check formatting and lints, warnings denied

@@ -89,6 +89,12 @@ impl Docker {
         self.run([OsStr::new("import"), archive.as_os_str(), OsStr::new(IMAGE)]).map(drop)
     }
 
+    /// The directory that the image was made of: a layer for whoever runs it otherwise.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
     /// Runs the command-line client, and returns what it printed.
     ///
     /// # Errors

@@ -227,8 +227,11 @@ async fn a_redirect_to_another_machine_does_not_take_the_credential_along() {
     let challenge = "www-authenticate: Basic realm=\"x\"\r\ncontent-length: 0\r\n";
     let refuse = Answer::new("401 Unauthorized", challenge, b"");
     stranger.answer("/v2/app/manifests/1", &[refuse, Answer::ok(&made.manifest)]);
-    let credential =
-        images::Credential { username: "user".to_owned(), password: "secret".to_owned().into() };
+    let credential = images::Credential {
+        username: "user".to_owned(),
+        password: "secret".to_owned().into(),
+        registry: None,
+    };
     let reference = stranger.reference();
     world.images.pull(&reference, None, Some(&credential), &silent).await.unwrap();
     assert_eq!(stranger.asked("authorization: Basic"), 3);

@@ -5,6 +5,7 @@
 
 mod deploy;
 mod edge;
+mod image;
 mod memory;
 mod start;
 
@@ -34,6 +35,9 @@ async fn main() -> Result<()> {
     }
     if is_wanted("start") {
         rows.extend(start::run().await.context("start")?);
+    }
+    if is_wanted("image") {
+        rows.extend(image::run().await.context("image")?);
     }
     if is_wanted("memory") {
         rows.extend(memory::run().await.context("memory")?);

@@ -15,6 +15,8 @@ use crate::platform::Platform;
 
 /// Names that a Blueprint goes by, most usual first.
 const NAMES: [&str; 2] = ["render.yaml", "render.yml"];
+/// So many other files are named at most.
+const OTHERS_MAX: usize = 4;
 
 /// Where a Blueprint comes from.
 #[derive(Debug, Clone)]
@@ -148,7 +150,8 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
         }
     };
     source.notes.extend(understood.notes.iter().cloned());
-    let others = others(platform, &project, understood.blueprint.as_ref(), &mut source).await?;
+    let others =
+        other_sources(platform, &project, understood.blueprint.as_ref(), &mut source).await?;
     Ok(Found {
         source,
         others,
@@ -232,7 +235,7 @@ async fn take_root(
 
 /// Fetches what services take from elsewhere. A `repo` that is this very repository means the
 /// working tree; so does one that cannot be told from it by its name.
-async fn others(
+async fn other_sources(
     platform: &Platform,
     project: &str,
     blueprint: Option<&Blueprint>,
@@ -325,7 +328,8 @@ async fn find(
     let mut files = Vec::new();
     for name in wanted {
         let Some(bytes) = found.remove(&name) else {
-            return Err(not_found(request, &name).into());
+            let listing = platform.sources.list_files(project, commit_id).await?;
+            return Err(not_found(request, &name, &listing).into());
         };
         let text = String::from_utf8(bytes).map_err(|_| {
             Error::from(
@@ -365,7 +369,7 @@ fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-fn not_found(request: &Request, name: &str) -> Problem {
+fn not_found(request: &Request, name: &str, listing: &[String]) -> Problem {
     let what = if request.files.is_empty() {
         format!("{} and no compose file", NAMES[0])
     } else {
@@ -378,7 +382,25 @@ fn not_found(request: &Request, name: &str) -> Problem {
             None => format!("there is no {what} in {}", request.path.display()),
         },
     )
-    .hint("name another file with `--file`; a file that `.gitignore` excludes is not seen")
+    .hint(match others(name, listing).as_slice() {
+        [] => "name another file with `--file`; a file that `.gitignore` excludes is not seen"
+            .to_owned(),
+        names => format!("there is {}: name it with `--file`", names.join(", ")),
+    })
+}
+
+/// Files beside a missing one that may be meant.
+fn others(missing: &str, listing: &[String]) -> Vec<String> {
+    let folder = missing.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let beside = listing.iter().filter_map(|file| {
+        let (place, name) = file.rsplit_once('/').unwrap_or(("", file));
+        let is_yaml = Path::new(name)
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("yml") || end.eq_ignore_ascii_case("yaml"));
+        let is_meant = name.contains("compose") || name.starts_with("render");
+        (place == folder && is_yaml && is_meant).then(|| name.to_owned())
+    });
+    beside.take(OTHERS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -396,6 +418,15 @@ mod tests {
             ["deploy/compose.yaml", "deploy/compose.override.yaml"]
         );
         assert!(usual("src", &listing).is_empty());
+    }
+
+    #[test]
+    fn files_that_may_be_meant_are_named() {
+        let listing = ["docker-compose.dev.yml", "deploy/render.prod.yaml", "notes.yml"];
+        let listing = listing.map(str::to_owned);
+        assert_eq!(others("render.yaml", &listing), ["docker-compose.dev.yml"]);
+        assert_eq!(others("deploy/compose.yaml", &listing), ["render.prod.yaml"]);
+        assert!(others("src/compose.yaml", &listing).is_empty());
     }
 
     #[test]
