@@ -16,8 +16,8 @@ pub(crate) use lifecycle::{
 };
 pub(crate) use roles::{EdgeArgs, LogFormat, ServerArgs};
 pub(crate) use source::{
-    BlueprintArgs, BlueprintCommand, ExplainFieldArgs, FixArgs, PlanArgs, SourceArgs, UpArgs,
-    ValidateArgs,
+    BlueprintArgs, BlueprintCommand, ExplainFieldArgs, FixArgs, PlanArgs, ReadingArgs, SourceArgs,
+    UpArgs, ValidateArgs,
 };
 
 const STYLES: Styles = Styles::styled()
@@ -28,7 +28,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
-  gable up                      run the render.yaml of this folder, until Ctrl-C
+  gable up                      run the render.yaml or compose.yaml here, until Ctrl-C
   gable up ~/shop --detach      run it in the background and print the URLs
   gable status                  how everything stands
   gable logs -f api             what the api says
@@ -40,7 +40,8 @@ Exit codes:
 
 `gable COMMAND --help` has examples for each command.";
 
-/// Gable runs your Blueprint under your own roof: all of a render.yaml, on this machine
+/// Gable runs your Blueprint under your own roof: all of a render.yaml or compose.yaml, on this
+/// machine
 #[derive(Debug, Parser)]
 #[command(
     name = "gable",
@@ -96,7 +97,7 @@ pub(crate) enum Colour {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a Blueprint: build, start, follow, until Ctrl-C
+    /// Run a Blueprint or compose files: build, start, follow, until Ctrl-C
     Up(UpArgs),
     /// Show what `up` would do, and change nothing
     Plan(PlanArgs),
@@ -122,7 +123,7 @@ pub(crate) enum Command {
     Psql(PsqlArgs),
     /// Stop a project; data is kept
     Down(DownArgs),
-    /// Check, mend and explain render.yaml files
+    /// Check, mend and explain render.yaml and compose files
     Blueprint(BlueprintArgs),
     /// Show what this machine can do, and what is missing
     Doctor,

@@ -24,9 +24,9 @@ pub(crate) fn request(args: &SourceArgs) -> Result<ApplyRequest, Stop> {
     Ok(ApplyRequest {
         path: text(&path)?,
         files: files.iter().map(|file| text(file)).collect::<Result<_, _>>()?,
-        profiles: args.profile.clone(),
-        uses_images: args.images,
-        allows_host_paths: args.allow_host_paths,
+        profiles: args.compose.profile.clone(),
+        uses_images: args.compose.images,
+        allows_host_paths: args.compose.allow_host_paths,
         strict: args.strict,
         project: args.project.clone(),
         set,

@@ -99,7 +99,7 @@ fn a_file_that_makes_no_sense_is_refused_with_1_and_one_that_is_not_there_with_2
         exit 2
         --- stdout
         --- stderr
-        error: there is no render.yaml here
+        error: there is no render.yaml and no compose file here
 
         hint: name the file, or go to its folder
         ");
@@ -205,6 +205,6 @@ fn explain_takes_a_file_where_a_field_may_stand() {
         --- stderr
         error: region is no file, and `disk` is a second field
 
-        hint: `gable blueprint explain [FILE] [FIELD]`
+        hint: `gable blueprint explain [FILE]… [FIELD]`
         ");
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic, helpers as well")]
 
 mod blueprint;
+mod compose;
 mod env;
 mod jobs;
 mod look;

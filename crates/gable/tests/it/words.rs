@@ -7,12 +7,12 @@ fn the_first_help_fits_on_a_screen_and_has_examples() {
     let said = run(&["--help"]);
     assert_eq!(said.code, 0);
     insta::assert_snapshot!(said.stdout, @r"
-        Gable runs your Blueprint under your own roof: all of a render.yaml, on this machine
+        Gable runs your Blueprint under your own roof: all of a render.yaml or compose.yaml, on this machine
 
         Usage: gable [OPTIONS] <COMMAND>
 
         Commands:
-          up           Run a Blueprint: build, start, follow, until Ctrl-C
+          up           Run a Blueprint or compose files: build, start, follow, until Ctrl-C
           plan         Show what `up` would do, and change nothing
           status       Show how everything stands
           logs         Show what services wrote
@@ -25,7 +25,7 @@ fn the_first_help_fits_on_a_screen_and_has_examples() {
           env          Show and change environment variables
           psql         Open a database's own client
           down         Stop a project; data is kept
-          blueprint    Check, mend and explain render.yaml files
+          blueprint    Check, mend and explain render.yaml and compose files
           doctor       Show what this machine can do, and what is missing
           explain      Explain a problem code
           completions  Print completions for a shell
@@ -41,7 +41,7 @@ fn the_first_help_fits_on_a_screen_and_has_examples() {
               --color <WHEN>     When to use colours; NO_COLOR is respected [default: auto]
 
         Examples:
-          gable up                      run the render.yaml of this folder, until Ctrl-C
+          gable up                      run the render.yaml or compose.yaml here, until Ctrl-C
           gable up ~/shop --detach      run it in the background and print the URLs
           gable status                  how everything stands
           gable logs -f api             what the api says

@@ -43,22 +43,15 @@ pub(crate) struct PlanArgs {
 /// What is to be run, and with which values.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SourceArgs {
-    /// A repository, a folder in it, or a Blueprint file
+    /// A repository, a folder in it, or a Blueprint or compose file
     #[arg(default_value = ".")]
     pub(crate) path: PathBuf,
     /// The Blueprint, or compose files in their order, relative to PATH [default: render.yaml, or
     /// compose.yaml and its override]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Vec<PathBuf>,
-    /// A profile of the compose files; `*` is all of them
-    #[arg(long, value_name = "NAME")]
-    pub(crate) profile: Vec<String>,
-    /// Run data images of compose files as they are, not as managed databases
-    #[arg(long)]
-    pub(crate) images: bool,
-    /// Let compose files mount paths of the host outside the project
-    #[arg(long)]
-    pub(crate) allow_host_paths: bool,
+    #[command(flatten)]
+    pub(crate) compose: ComposeArgs,
     /// Read the file as Render does, without repairs
     #[arg(long)]
     pub(crate) strict: bool,
@@ -84,6 +77,20 @@ pub(crate) struct SourceArgs {
     pub(crate) listen: ListenArgs,
 }
 
+/// How compose files are read. A Blueprint has nothing of it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ComposeArgs {
+    /// A profile of the compose files; `*` is all of them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Vec<String>,
+    /// Run data images of compose files as they are, not as managed databases
+    #[arg(long)]
+    pub(crate) images: bool,
+    /// Let compose files mount paths of the host outside the project
+    #[arg(long)]
+    pub(crate) allow_host_paths: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct BlueprintArgs {
     #[command(subcommand)]
@@ -100,18 +107,53 @@ pub(crate) enum BlueprintCommand {
     Explain(ExplainFieldArgs),
 }
 
+/// Which files are read, and how.
+#[derive(Debug, Args)]
+pub(crate) struct FilesArgs {
+    /// A Blueprint, or compose files in their order; - is stdin [default: render.yaml, or
+    /// compose.yaml and its override]
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The same, spelled as for `up`
+    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "files")]
+    pub(crate) named_files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
+}
+
+impl FilesArgs {
+    /// The files, however they were named.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        if self.files.is_empty() { &self.named_files } else { &self.files }
+    }
+}
+
+/// What else decides how compose files are understood.
+#[derive(Debug, Args)]
+pub(crate) struct ReadingArgs {
+    #[command(flatten)]
+    pub(crate) compose: ComposeArgs,
+    /// A variable that compose files name
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// A file of such variables, over the `.env` beside the compose file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   gable blueprint validate
   gable blueprint validate deploy/render.yaml --strict
+  gable blueprint validate compose.yaml prod.yaml   compose files, the later over the earlier
   gable blueprint validate - < render.yaml
 
-Exits with 0 when the file can be run as understood, 1 when it is refused, 2 when it cannot be read.")]
+Exits with 0 when it can be run as understood, 1 when it is refused, 2 when it cannot be read.")]
 pub(crate) struct ValidateArgs {
-    /// The file; - is stdin [default: render.yaml or render.yml]
-    pub(crate) file: Option<PathBuf>,
-    /// Render's verdict: no repairs
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
+    /// Render's verdict, or that of the compose specification: no repairs
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -121,10 +163,10 @@ pub(crate) struct ValidateArgs {
 Examples:
   gable blueprint fix               print the mended file
   gable blueprint fix --diff        print what would change
-  gable blueprint fix --write       change the file")]
+  gable blueprint fix --write       change the file, or each of several compose files")]
 pub(crate) struct FixArgs {
-    /// The file; - is stdin [default: render.yaml or render.yml]
-    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) files: FilesArgs,
     /// Print a unified diff in place of the file
     #[arg(long)]
     pub(crate) diff: bool,
@@ -136,19 +178,19 @@ pub(crate) struct FixArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  gable blueprint explain                             every field that there is
+  gable blueprint explain                             every field that a Blueprint can have
   gable blueprint explain services.disk               those of disks
   gable blueprint explain render.yaml                 every field of a file, with its value
-  gable blueprint explain render.yaml services.disk   those of its disks")]
+  gable blueprint explain render.yaml services.disk   those of its disks
+  gable blueprint explain compose.yaml ports          the ports of a compose file")]
 pub(crate) struct ExplainFieldArgs {
-    /// The fields of this file; - is stdin. What is no file and does not end in .yaml or .yml is a
-    /// field
-    #[arg(value_name = "FILE")]
-    pub(crate) first: Option<String>,
-    /// Only fields with this in their path
-    #[arg(value_name = "FIELD")]
-    pub(crate) second: Option<String>,
+    /// The file, or compose files in their order, and then a part of the paths of fields; - is
+    /// stdin. What is no file and does not end in .yaml or .yml is a field
+    #[arg(value_name = "FILE|FIELD")]
+    pub(crate) words: Vec<String>,
     /// The file, where its name could be taken for a field
-    #[arg(short, long = "file", value_name = "FILE")]
-    pub(crate) named_file: Option<PathBuf>,
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub(crate) named_files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArgs,
 }
