@@ -217,7 +217,9 @@ pub fn unset_of(
 pub fn why_unset(service: &Service, key: &str) -> String {
     let declared = service.env.iter().rev().find(|variable| variable.key == key);
     match declared.map(|variable| &variable.source) {
-        Some(EnvSource::Ask) => "`sync: false`, and nobody has given a value yet".to_owned(),
+        Some(EnvSource::Ask) => {
+            "the file leaves it open, and nobody has given a value yet".to_owned()
+        }
         Some(EnvSource::FromService { name, .. }) => {
             format!("it refers to `{name}`, which has no such value")
         }

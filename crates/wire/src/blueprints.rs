@@ -225,7 +225,7 @@ pub enum Noun {
 pub struct Missing {
     /// Name of the environment.
     pub environment: String,
-    /// Name of the service.
+    /// Name of the service; empty for a variable that compose files name.
     pub service: String,
     /// Name of the variable.
     pub key: String,

@@ -81,7 +81,6 @@ pub struct Draft {
     pub project: String,
     /// The Blueprint's file in the repository.
     pub blueprint_file: String,
-    /// The Blueprint's text.
     /// The texts of all files that were read, by path.
     pub texts: std::collections::BTreeMap<String, String>,
     /// Where it comes from.
@@ -326,10 +325,10 @@ fn not_in_commit(commit: &Commit, services: &[String]) -> Problem {
     let names = services.join(", ");
     Problem::new(
         "service-not-in-commit",
-        format!("the Blueprint of commit {:.10} does not declare {names} here", commit.id),
+        format!("commit {:.10} does not declare {names} here", commit.id),
     )
     .detail(commit.subject.clone())
-    .hint("`git show COMMIT:render.yaml` shows what it declares; the environment counts too")
+    .hint("`git show COMMIT:FILE` shows what it declares; the environment counts too")
 }
 
 /// The name under which the sources of an environment are kept: a file that names its projects

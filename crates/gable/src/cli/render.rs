@@ -11,6 +11,7 @@ pub(crate) use plan::plan;
 pub(crate) use status::{status, urls};
 pub(crate) use table::{Table, clip, width};
 pub(crate) use units::{bytes, elapsed, moment, since};
+pub(crate) use unset::full_key;
 pub(crate) use variables::variables;
 
 /// Text with every line moved to the right.

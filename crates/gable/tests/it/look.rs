@@ -73,7 +73,7 @@ fn without_a_server_nothing_runs_and_that_is_no_failure() {
     insta::assert_snapshot!(run("status").whole(), @r"
         exit 0
         --- stdout
-        nothing is here yet; `gable up` in a folder with a render.yaml starts it
+        nothing is here yet; `gable up` in a folder with a render.yaml or compose.yaml starts it
         --- stderr
         ");
     insta::assert_snapshot!(run("down").whole(), @r"

@@ -232,7 +232,7 @@ fn a_refused_file_is_shown_and_nothing_is_applied() {
         error[unknown-type]: there is no type `wbe`
          --> render.yaml:3:11
 
-        1 error in the Blueprint
+        1 error in render.yaml
         ");
     assert!(!server.asked().iter().any(|asked| asked.starts_with("POST /v1/apply")));
 }

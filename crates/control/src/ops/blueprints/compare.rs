@@ -34,7 +34,7 @@ pub(super) async fn draft(
     };
     draft.missing.extend(found.understood.missing.iter().map(|key| Missing {
         environment: super::DEFAULT_ENVIRONMENT.to_owned(),
-        service: found.blueprint_file.clone(),
+        service: String::new(),
         key: key.clone(),
         why: "the file names it, and nothing gives it a value".to_owned(),
         hint: Some(format!("write it into `.env` beside the file, or give `--set {key}=…`")),
@@ -56,7 +56,11 @@ pub(super) async fn draft(
                 environment: scope.environment.name.clone(),
                 service: missing.service.clone(),
                 key: missing.key.clone(),
-                why: missing.why.to_string(),
+                why: if found.is_compose && missing.why == wiring::Why::AskedFor {
+                    "the file leaves it open".to_owned()
+                } else {
+                    missing.why.to_string()
+                },
                 hint: Some(missing.hint.clone()),
             });
         }

@@ -1,9 +1,11 @@
 //! A plan: what was understood, what will happen, what is missing.
 
+use std::collections::BTreeSet;
+
 use wire::{Action, Change, Finding, Missing, PlanReply, Severity, Source};
 
 use super::table::Table;
-use super::unset::unset;
+use super::unset::{full_key, unset};
 use super::{count, indent};
 use crate::cli::paint::Paint;
 
@@ -54,9 +56,15 @@ pub(crate) fn findings(findings: &[Finding], paint: Paint) -> String {
         text.push_str(&highlight(&error.rendered, paint));
         text.push('\n');
     }
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let files: BTreeSet<&str> = errors.clone().map(|error| error.file.as_str()).collect();
+    let errors = errors.count();
     if errors > 0 {
-        text.push_str(&format!("{} in the Blueprint\n", paint.bad(&count(errors, "error"))));
+        let place = match files.first() {
+            Some(file) if files.len() == 1 => (*file).to_owned(),
+            _ => count(files.len(), "file"),
+        };
+        text.push_str(&format!("{} in {place}\n", paint.bad(&count(errors, "error"))));
         return text;
     }
     let repairs: Vec<_> =
@@ -148,8 +156,7 @@ fn missing(missing: &[Missing], paint: Paint) -> String {
     }
     let mut text = table.render(2);
     if let Some(first) = missing.first() {
-        let advice =
-            format!("give values with `--set {}.{}=…` or `--env-file`", first.service, first.key);
+        let advice = format!("give values with `--set {}=…` or `--env-file`", full_key(first));
         text.push_str(&format!("  {}\n", paint.dim(&advice)));
     }
     text
@@ -232,7 +239,7 @@ mod tests {
           |     ^^^
         hint: write `runtime: node`
 
-        1 error in the Blueprint
+        1 error in render.yaml
         ");
     }
 }

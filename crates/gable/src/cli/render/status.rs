@@ -18,7 +18,7 @@ const DETAIL_COLUMNS_MAX: usize = 40;
 /// All projects.
 pub(crate) fn status(status: &Status, now: Timestamp, paint: Paint) -> String {
     if status.projects.is_empty() {
-        return "nothing is here yet; `gable up` in a folder with a render.yaml starts it\n"
+        return "nothing is here yet; `gable up` in a folder with a render.yaml or compose.yaml starts it\n"
             .to_owned();
     }
     let projects: Vec<_> =
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn no_project_is_no_riddle() {
-        insta::assert_snapshot!(status(&Status::default(), now(), Paint::plain()), @"nothing is here yet; `gable up` in a folder with a render.yaml starts it");
+        insta::assert_snapshot!(status(&Status::default(), now(), Paint::plain()), @"nothing is here yet; `gable up` in a folder with a render.yaml or compose.yaml starts it");
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(crate) fn unset(missing: &[Missing]) -> Vec<Unset> {
         .map(|(environment, service)| {
             let name = match environments.len() {
                 0 | 1 => service.to_owned(),
+                _ if service.is_empty() => environment.to_owned(),
                 _ => format!("{environment}/{service}"),
             };
             let own = missing
@@ -41,17 +42,27 @@ pub(crate) fn unset(missing: &[Missing]) -> Vec<Unset> {
         .collect()
 }
 
+/// How a variable is named on the command line: `api.KEY`, or `KEY` where compose files name it.
+pub(crate) fn full_key(missing: &Missing) -> String {
+    match missing.service.as_str() {
+        "" => missing.key.clone(),
+        service => format!("{service}.{}", missing.key),
+    }
+}
+
 fn of_service(name: &str, missing: &[&Missing]) -> Unset {
     let why = missing.first().map(|first| first.why.clone()).unwrap_or_default();
     let is_same = missing.iter().all(|value| value.why == why);
     match missing {
+        [one] if name.is_empty() => Unset { what: one.key.clone(), why, is_many: false },
         [one] => Unset { what: format!("{name}.{}", one.key), why, is_many: false },
         many => {
             let keys = many.iter().map(|value| match is_same {
                 true => value.key.clone(),
                 false => format!("{} ({})", value.key, value.why),
             });
-            let what = format!("{name}: {}", keys.collect::<Vec<_>>().join(", "));
+            let keys = keys.collect::<Vec<_>>().join(", ");
+            let what = if name.is_empty() { keys } else { format!("{name}: {keys}") };
             Unset { what, why: if is_same { why } else { String::new() }, is_many: true }
         }
     }
@@ -96,6 +107,11 @@ mod tests {
             &[("p", "api", "A", "x"), ("q", "api", "A", "x")],
             &[("p/api.A", "x"), ("q/api.A", "x")],
         );
+        check(
+            &[("p", "", "A", "the file names it"), ("p", "", "B", "the file names it")],
+            &[("A, B", "the file names it")],
+        );
+        check(&[("p", "", "A", "x"), ("p", "api", "A", "y")], &[("A", "x"), ("api.A", "y")]);
         check(&[], &[]);
     }
 }

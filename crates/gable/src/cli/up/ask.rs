@@ -3,6 +3,7 @@
 use wire::{Assignment, Missing, Problem};
 
 use crate::cli::printer::Printer;
+use crate::cli::render::full_key;
 use crate::cli::stop::{INTERRUPTED, Stop};
 use crate::cli::terminal::{self, Typed};
 
@@ -18,11 +19,11 @@ pub(crate) fn values(printer: Printer, missing: &[Missing]) -> Result<Vec<Assign
     let paint = printer.err();
     printer.say("These values are yours to give. They are not shown; Enter leaves one unset.");
     for value in missing {
-        let name = format!("{}.{}", value.service, value.key);
+        let name = full_key(value);
         let Some(text) = unseen(printer, &format!("  {} ", paint.bold(&name)))? else { break };
         if !text.is_empty() {
             set.push(Assignment {
-                service: Some(value.service.clone()),
+                service: Some(value.service.clone()).filter(|service| !service.is_empty()),
                 key: value.key.clone(),
                 value: text,
             });
