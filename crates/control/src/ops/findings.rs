@@ -13,6 +13,8 @@ pub struct Finding {
     pub code: String,
     /// What is wrong, or was repaired.
     pub message: String,
+    /// The file that it is in.
+    pub file: String,
     /// Its line in the file, from 1.
     pub line: u32,
     /// Its column in the line, from 1.
@@ -46,6 +48,7 @@ impl Draft {
             },
             code: found.code.to_string(),
             message: found.message.clone(),
+            file: found.file.clone().unwrap_or_else(|| self.blueprint_file.clone()),
             line: u32::try_from(found.span.line).unwrap_or(u32::MAX),
             column: u32::try_from(found.span.column).unwrap_or(u32::MAX),
             rendered: self.render(found),

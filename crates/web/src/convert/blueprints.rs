@@ -15,7 +15,7 @@ pub(crate) fn draft(draft: &Draft) -> wire::PlanReply {
             dirty: draft.source.commit.is_dirty,
             notes: draft.source.notes.clone(),
         },
-        findings: draft.findings().into_iter().map(|found| finding(draft, found)).collect(),
+        findings: draft.findings().into_iter().map(finding).collect(),
         changes: draft.changes.iter().map(change).collect(),
         missing: draft
             .missing
@@ -33,7 +33,7 @@ pub(crate) fn draft(draft: &Draft) -> wire::PlanReply {
     }
 }
 
-fn finding(draft: &Draft, finding: Finding) -> wire::Finding {
+fn finding(finding: Finding) -> wire::Finding {
     wire::Finding {
         severity: match finding.severity {
             Severity::Error => wire::Severity::Error,
@@ -42,7 +42,7 @@ fn finding(draft: &Draft, finding: Finding) -> wire::Finding {
         },
         code: finding.code,
         message: finding.message,
-        file: draft.blueprint_file.clone(),
+        file: finding.file,
         line: finding.line,
         column: finding.column,
         rendered: finding.rendered,
