@@ -237,15 +237,15 @@ fn the_nearest_source_wins() {
     ];
     let resolution = resolve(&facts);
     for (key, expected, origin) in [
-        ("A", "own", "blueprint"),
-        ("B", "newer", "group newer: blueprint"),
+        ("A", "own", "file"),
+        ("B", "newer", "group newer: file"),
         ("C", "by hand", "set by hand"),
         ("D", "by hand", "group newer: set by hand"),
-        ("E", "older", "group older: blueprint"),
-        ("F", "2", "blueprint"),
+        ("E", "older", "group older: file"),
+        ("F", "2", "file"),
         ("G", "by hand", "group newer: set by hand"),
         ("NEW", "by hand", "set by hand"),
-        ("PORT", "4000", "blueprint"),
+        ("PORT", "4000", "file"),
     ] {
         let found = variable(&resolution, "web", key);
         assert_eq!(value(&resolution, "web", key), Some(expected), "{key}");

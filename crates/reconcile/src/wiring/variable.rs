@@ -132,15 +132,15 @@ impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Platform => formatter.write_str("platform"),
-            Self::Literal => formatter.write_str("blueprint"),
+            Self::Literal => formatter.write_str("file"),
             Self::Generated => formatter.write_str("generated once"),
             Self::Operator => formatter.write_str("set by hand"),
-            Self::Asked => formatter.write_str("asked for (sync: false)"),
+            Self::Asked => formatter.write_str("asked for"),
             Self::Group { name, from } => write!(formatter, "group {name}: {from}"),
             Self::Database { name, property } => write!(formatter, "database {name}: {property}"),
             Self::Service { name, property } => write!(formatter, "service {name}: {property}"),
             Self::Copy { service, key } => write!(formatter, "copy of {service}.{key}"),
-            Self::Template => formatter.write_str("blueprint, put together"),
+            Self::Template => formatter.write_str("file, put together"),
             Self::LanguageDefault => formatter.write_str("default of the runtime"),
             Self::OperatorEnv => formatter.write_str("operator's environment"),
         }
