@@ -115,7 +115,7 @@ fn of_the_base(
 ) -> Option<Problem> {
     const ABOUT_IMAGES: &[&str] = &[
         "creating build container",
-        "initializing source",
+        "initializing source docker://",
         "pinging container registry",
         "failed to resolve source metadata",
         "pull access denied",
@@ -271,6 +271,15 @@ mod tests {
             "#8 [base 4/6] RUN x\n#8 0.1 npm error Missing script: \"bulid\"\n------\nDockerfile:7\n--------------------\nERROR: failed to solve: process \"/bin/sh -c a\" did not complete successfully: exit code: 1",
             "docker-step-failed",
             &["docker/Dockerfile:6", "exit status 1", "Missing script"],
+        );
+    }
+
+    #[test]
+    fn a_step_that_cannot_be_kept_is_not_the_registrys_fault() {
+        check(
+            "[1/2] STEP 2/2: COPY x /\nError: committing container for step {}: copying layers and metadata for container \"3f\": initializing source containers-storage:3f-working-container: internal error: history lists 1 non-empty layers, but we have 2 layers on disk",
+            "docker-step-failed",
+            &["docker/Dockerfile:3: COPY x /", "history lists 1 non-empty layers"],
         );
     }
 
