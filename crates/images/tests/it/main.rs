@@ -1,8 +1,6 @@
 //! Images as the platform meets them: a real registry, real layers, a real overlay, and strangers
 //! who mean no good.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[cfg(test)]
 mod files;
 #[cfg(test)]
