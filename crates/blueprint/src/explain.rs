@@ -37,9 +37,6 @@ fn explanation(seen: &Seen) -> Explanation {
     let (treatment, why) = match seen.field {
         None => (Treatment::NotApplicable, "there is no such field; it was ignored"),
         Some(field) => match (field.place, field.name, seen.value.as_str()) {
-            (Place::Service, "runtime" | "env", "docker" | "image") => {
-                (Treatment::Later, "images are not run yet")
-            }
             (Place::Service, "type", "workflow") => {
                 (Treatment::Later, "workflows, a beta of Render, are not run yet")
             }

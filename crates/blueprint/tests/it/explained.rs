@@ -34,7 +34,7 @@ fn every_field_of_a_file_is_explained() {
     13:9 services[0].envVars[1].sync = false -> equivalent: `false`: a person gives the value, or it stays unset
     14:5 services[1].type = worker -> equivalent: decides what the service is
     15:5 services[1].name = b -> equivalent: the identity of the service and its name in the private network
-    16:5 services[1].runtime = docker -> later: images are not run yet
+    16:5 services[1].runtime = docker -> equivalent: which tools the build and the service find
     "#);
 }
 
