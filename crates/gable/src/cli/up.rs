@@ -49,6 +49,7 @@ pub(crate) async fn run(context: &Context, args: &UpArgs) -> Outcome {
         up.tell_plan(&reply.plan)?;
         return Ok(FAILED);
     }
+    up.tell_new_notes(&plan, &reply.plan);
     up.follow(&reply, &mut interrupts).await
 }
 
@@ -99,6 +100,20 @@ impl Up<'_> {
         }
         printer.say(&format!("{}\n", render::plan(plan, printer.err())));
         Ok(())
+    }
+
+    /// What was learned only when it was applied, such as ports that another program has.
+    fn tell_new_notes(&self, plan: &PlanReply, applied: &PlanReply) {
+        let printer = self.context.printer;
+        let paint = printer.err();
+        let notes: Vec<&String> =
+            applied.notes.iter().filter(|note| !plan.notes.contains(note)).collect();
+        for note in &notes {
+            printer.say(&format!("  {} {note}", paint.busy("note:")));
+        }
+        if !notes.is_empty() {
+            printer.say("");
+        }
     }
 
     /// Asks for missing values, and for agreement to what cannot be undone.

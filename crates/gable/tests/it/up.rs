@@ -216,6 +216,29 @@ fn following_goes_on_where_it_broke_off() {
 }
 
 #[test]
+fn what_is_learned_only_when_it_is_applied_is_said_before_the_way() {
+    let known = plan("keep");
+    let (taken, said_before) = ("web is not published at 127.0.0.1:3000: in use", "said before");
+    let mut applied = known.clone();
+    applied["notes"] = json!([said_before, taken]);
+    let mut first = known;
+    first["notes"] = json!([said_before]);
+    let server = Server::start(move |what, _| match what.split('?').next().unwrap() {
+        "GET /v1/server" => Answer::Json(info()),
+        "POST /v1/plan" => Answer::Json(first.clone()),
+        "POST /v1/apply" => Answer::Json(apply(&applied, &[])),
+        "GET /v1/status" => Answer::Json(status("live", "live")),
+        "GET /v1/events" => Answer::Open(vec![]),
+        other => panic!("{other}"),
+    });
+    let said = server.run(&["up", "--detach"]);
+    assert_eq!(said.code, 0, "{}", said.whole());
+    for note in [taken, said_before] {
+        assert_eq!(said.stderr.matches(note).count(), 1, "{}", said.stderr);
+    }
+}
+
+#[test]
 fn a_refused_file_is_shown_and_nothing_is_applied() {
     let mut refused = plan("create");
     refused["refused"] = json!(true);
