@@ -15,6 +15,8 @@ use crate::{Error, files};
 /// Exit code of the lock program when another process holds the data directory.
 pub(crate) const LOCKED: i32 = 75;
 const LOCK_PROGRAM: &str = "/usr/bin/flock";
+/// What a server that was killed has left behind ends by itself, on a busy machine not at once.
+const LOCK_TIMEOUT_SECONDS: &str = "10";
 /// How much of a log's end is read for a diagnosis.
 const LOG_TAIL_BYTES: u64 = 64 * 1024;
 
@@ -94,9 +96,10 @@ pub(crate) fn locked(directory: &Path, command: Vec<String>) -> Vec<String> {
         return command;
     }
     let mut locked: Vec<String> =
-        [LOCK_PROGRAM, "--nonblock", "--conflict-exit-code", &LOCKED.to_string(), "--no-fork"]
+        [LOCK_PROGRAM, "--timeout", LOCK_TIMEOUT_SECONDS, "--conflict-exit-code"]
             .map(str::to_owned)
             .to_vec();
+    locked.extend([LOCKED.to_string(), "--no-fork".to_owned()]);
     locked.push(text(directory));
     locked.extend(command);
     locked

@@ -153,8 +153,9 @@ async fn run_command(
     }
     match code {
         Err(_) => Ok(ProbeResult::Timeout),
-        Ok(Ok(0)) => Ok(ProbeResult::Healthy { status: 0 }),
+        // A shell whose children are killed first may end with 0.
         Ok(Ok(_)) if began.elapsed() >= timeout => Ok(ProbeResult::Timeout),
+        Ok(Ok(0)) => Ok(ProbeResult::Healthy { status: 0 }),
         Ok(Ok(code)) => Ok(ProbeResult::Error(match tail.last_line() {
             line if line.is_empty() => format!("the command exited with {code}"),
             line => format!("the command exited with {code}: {line}"),
