@@ -114,8 +114,7 @@ impl Mode {
     }
 }
 
-/// Whether the commands may have run. A start that was interrupted has done nothing, and is made
-/// again.
+/// Whether the commands may have run. A start that failed has done nothing, and is made again.
 fn has_begun(state: &InstanceState) -> bool {
     !matches!(state, InstanceState::Exited(exit) if exit.start_error.is_some())
 }

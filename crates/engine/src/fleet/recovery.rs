@@ -20,6 +20,9 @@ use crate::{files, process, sys};
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 const BEGIN_INTERVAL: Duration = Duration::from_millis(5);
 
+/// What an instance says that was asked for and not begun when the control plane was killed.
+const INTERRUPTED: &str = "its start was interrupted";
+
 /// What was found in one instance's directory.
 struct Found {
     order: Order,
@@ -41,6 +44,12 @@ impl Fleet {
             }
             let instance = Arc::new(Instance::of(&one.order, one.directory.clone()));
             adopt(&instance, &one).await;
+            let is_interrupted = is_interrupted(&instance.state.borrow());
+            if is_interrupted {
+                // Nothing of it has run: it never was, and whoever asked for it asks again.
+                instance.discard().await;
+                continue;
+            }
             lock(&self.instances).insert(instance.id.clone(), Arc::clone(&instance));
             let changes = self.changes.clone();
             self.spawn(async move { instance.follow(&changes).await });
@@ -79,6 +88,10 @@ impl Fleet {
             tracing::warn!(%error, "some files of earlier instances could not be removed");
         }
     }
+}
+
+fn is_interrupted(state: &InstanceState) -> bool {
+    matches!(state, InstanceState::Exited(exit) if exit.start_error.as_deref() == Some(INTERRUPTED))
 }
 
 fn find(instances: &Path) -> io::Result<Vec<Found>> {
@@ -126,11 +139,7 @@ fn settle(directory: &Path) -> io::Result<Option<ShimRecord>> {
 
 /// How an instance ended whose shim left no word.
 fn unfinished(directory: &Path) -> Exit {
-    if directory.join(RUNNING).exists() {
-        lost()
-    } else {
-        unrecorded(None, Some("its start was interrupted"))
-    }
+    if directory.join(RUNNING).exists() { lost() } else { unrecorded(None, Some(INTERRUPTED)) }
 }
 
 /// How an instance ended whose shim was killed.
