@@ -4,8 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::Error;
+
+/// How often a directory that fills again while it is removed is removed anew, and after what time.
+const REMOVE_ATTEMPTS: u32 = 100;
+const REMOVE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A lock of the host on a file, given back when it is dropped.
 pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file gives the lock back")] File);
@@ -97,13 +102,20 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes a directory with everything in it, if it is there.
+/// Removes a directory with everything in it, if it is there. What a server that was killed has left
+/// behind may write there for a moment: then it is removed again.
 pub(crate) fn remove_dir(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::file("remove", path)(error))
+    let mut attempts = REMOVE_ATTEMPTS;
+    loop {
+        match fs::remove_dir_all(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && attempts > 0 => {
+                attempts -= 1;
+                std::thread::sleep(REMOVE_INTERVAL);
+            }
+            Err(error) => return Err(Error::file("remove", path)(error)),
         }
-        _ => Ok(()),
     }
 }
 
