@@ -24,6 +24,9 @@ const DOWN_TIME_MAX: Duration = Duration::from_secs(120);
 const END_TIME_MAX: Duration = Duration::from_secs(10);
 /// A process that was killed is gone by then.
 const KILL_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a server may take until it answers: it finds everything again first.
+const SERVER_START_TIME_MAX: Duration = Duration::from_secs(30);
+const SERVER_START_POLL: Duration = Duration::from_millis(5);
 /// So much of an output is shown when something fails.
 const SHOWN_BYTES_MAX: usize = 6_000;
 
@@ -218,9 +221,10 @@ impl Platform {
     }
 
     /// Starts the control plane as a service manager does, without any arguments: it remembers.
+    /// Returns when it answers.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// When it cannot be started, or does not answer.
     pub fn start_server(&self) -> Result<()> {
         self.start_server_with(&[])
     }
@@ -245,6 +249,13 @@ impl Platform {
         // It is not this value's to end: `down` does that.
         command.envs(env.iter().copied());
         command.kill_on_drop(false).stdout(Stdio::null()).stderr(log).spawn()?;
+        // A command that finds no server starts one, and that would be another than this.
+        let socket = self.run_dir().join("api.sock");
+        let began = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            ensure!(began.elapsed() < SERVER_START_TIME_MAX, "the server does not answer");
+            std::thread::sleep(SERVER_START_POLL);
+        }
         Ok(())
     }
 
