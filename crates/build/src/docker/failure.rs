@@ -178,19 +178,23 @@ fn of_a_copy(about: &About<'_>, instruction: Option<&Instruction>, error: &str) 
     Some(Problem::new("docker-copy-missing", message).detail(error).hint(hint))
 }
 
-/// The instruction that a step is. Numbers count instructions of the stage; the text decides when
-/// a builder counts otherwise.
+/// The instruction that a step is. Numbers count instructions of the stage, or of the whole file
+/// where no stage is said; the text decides when a builder counts otherwise.
 fn find<'a>(file: &'a Dockerfile, step: &Step) -> Option<&'a Instruction> {
     let stages = file.stages();
-    let stage = stages.get(step.stage.unwrap_or(1) - 1)?;
-    let counted = stage.instructions.get(step.number.checked_sub(1)?);
-    let keyword = step.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-    if let Some(counted) = counted.filter(|one| one.keyword == keyword) {
-        return Some(counted);
-    }
+    let among: Vec<&Instruction> = match step.stage {
+        Some(stage) => stages.get(stage - 1)?.instructions.iter().collect(),
+        None => stages.iter().flat_map(|stage| stage.instructions.iter()).collect(),
+    };
     let text = squeeze(&step.text);
-    let is_it = |one: &&Instruction| squeeze(&format!("{} {}", one.keyword, one.arguments)) == text;
-    stage.instructions.iter().find(is_it)
+    let is_it =
+        |one: &&&Instruction| squeeze(&format!("{} {}", one.keyword, one.arguments)) == text;
+    let keyword = step.text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    let counted = among.get(step.number.checked_sub(1)?);
+    let counted = counted.filter(|one| one.keyword == keyword);
+    let is_sure = |one: &&&Instruction| step.stage.is_some() || is_it(one);
+    let found = counted.filter(is_sure).or_else(|| among.iter().find(is_it)).or(counted);
+    found.copied()
 }
 
 /// `STEP 2/7: RUN x`, `[2/3] STEP 2/7: RUN x`, `Step 2/7 : RUN x`.
@@ -271,6 +275,11 @@ mod tests {
             "#8 [base 4/6] RUN x\n#8 0.1 npm error Missing script: \"bulid\"\n------\nDockerfile:7\n--------------------\nERROR: failed to solve: process \"/bin/sh -c a\" did not complete successfully: exit code: 1",
             "docker-step-failed",
             &["docker/Dockerfile:6", "exit status 1", "Missing script"],
+        );
+        check(
+            "Step 5/6 : RUN a &&   b\n ---> Running in 261e4309d9e4\nThe command '/bin/sh -c a' returned a non-zero code: 1",
+            "docker-step-failed",
+            &["docker/Dockerfile:6: RUN a && b", "non-zero code"],
         );
     }
 
