@@ -89,7 +89,7 @@ pub async fn container(
     artifact: &Artifact,
 ) -> Result<Container, Error> {
     let path = Path::new(&artifact.path);
-    let images = images(config)?;
+    let images = images_for(config, service)?;
     let pinned = read_pinned(path)?;
     let digest = digest(&pinned.digest)?;
     let image = match images.find(&digest).map_err(refused)? {
@@ -135,7 +135,7 @@ pub async fn collect_garbage(config: &Config, artifacts: &[ArtifactId]) -> Resul
 /// # Errors
 /// When the name is none, or the registry has no answer.
 pub async fn resolve(config: &Config, service: &Service, is_fresh: bool) -> Result<Digest, Error> {
-    let images = images(config)?;
+    let images = images_for(config, service)?;
     let reference = reference_of(service)?;
     if !is_fresh && let Some(digest) = images.known(&reference) {
         return Ok(digest);
@@ -155,7 +155,7 @@ pub(crate) async fn pull(
     request: &BuildRequest,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Artifact, Failure> {
-    let images = images(config)?;
+    let images = images_for(config, &request.service)?;
     let reference = reference_of(&request.service)?;
     let credential = credential(config, &request.service)?;
     let wanted = pinned_digest(&request.service).map(digest).transpose()?;
@@ -279,6 +279,15 @@ fn images(config: &Config) -> Result<&Images, Error> {
     })
 }
 
+/// The store of images, for the platform that the file asks for where it asks for one.
+fn images_for(config: &Config, service: &Service) -> Result<Images, Error> {
+    let images = images(config)?;
+    match service.image.as_ref().and_then(|image| image.platform.as_deref()) {
+        Some(platform) => Ok(images.for_platform(platform.parse().map_err(refused)?)),
+        None => Ok(images.clone()),
+    }
+}
+
 fn reference_of(service: &Service) -> Result<Reference, Error> {
     parse(service.image.as_ref().map_or("", |image| image.url.as_str()))
 }
@@ -311,7 +320,7 @@ fn credential<'a>(
                     service.name
                 ),
             )
-            .hint("put it into the file that `--registries` names"),
+            .hint("add it under `credentials` in `registries.json` in the state directory; `gable explain registries-malformed` shows an example"),
         )),
     }
 }
