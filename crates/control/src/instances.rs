@@ -177,21 +177,18 @@ async fn container_parts(
     let service = &run.release.service;
     let image = build::container(&platform.build, service, artifact).await?;
     let volumes = volumes_dir(platform, &run.row.environment_id);
-    let mut places = container::Places {
+    let owner = container::identity(service, &image)?;
+    let owner = (owner.uid, owner.gid);
+    let places = container::Places {
         named: volumes.clone(),
         anonymous: volumes.join(run.row.id.as_str()),
-        disk: None,
+        disk: if run.with_disk { prepare_disk(platform, run.row, owner)? } else { None },
     };
     for place in [&places.named, &places.anonymous] {
         std::fs::create_dir_all(place)
             .map_err(Error::host(format!("make the directory {}", place.display())))?;
     }
-    let mut parts = container::parts(service, &image, &run.command, declared.clone(), &places)?;
-    if run.with_disk && service.disk.is_some() {
-        let owner = (parts.user.uid, parts.user.gid);
-        places.disk = prepare_disk(platform, run.row, owner)?;
-        parts = container::parts(service, &image, &run.command, declared, &places)?;
-    }
+    let parts = container::parts(service, &image, &run.command, declared, &places)?;
     for mount in &parts.mounts {
         if let Mount::Volume { source, .. } = mount {
             std::fs::create_dir_all(source)

@@ -58,9 +58,7 @@ pub(super) fn parts(
 ) -> Result<Parts, Error> {
     let image = &container.image;
     let asked = &service.container;
-    let identity = image
-        .identity(asked.user.as_deref(), &asked.groups)
-        .map_err(|error| Error::from(error.problem()))?;
+    let identity = identity(service, container)?;
     let (files, declared) = files(service, declared);
     let mut mounts = volumes(service, &image.config, container, places);
     mounts.extend(project_files(service, container));
@@ -90,6 +88,13 @@ pub(super) fn parts(
             extra_hosts: asked.extra_hosts.clone(),
         },
     })
+}
+
+/// Who the processes of a service's container run as.
+pub(super) fn identity(service: &Service, container: &Container) -> Result<Identity, Error> {
+    let asked = &service.container;
+    let found = container.image.identity(asked.user.as_deref(), &asked.groups);
+    found.map_err(|error| error.problem().into())
 }
 
 /// The limits that a container asks for on top of its size.
