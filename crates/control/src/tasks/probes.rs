@@ -30,6 +30,12 @@ const STARTING_TIMEOUT: Duration = Duration::from_secs(60);
 /// Render's limit for one request of a health check.
 const HEALTHY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the expected port may stay closed beside an open one until that is taken for the
+/// service's. Metrics and debuggers often listen first, and must not become public for it.
+const OTHER_PORT_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a service that answers on another port than expected is looked at for the expected one.
+const OTHER_PORT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// An instance that is not healthy by then is limited to its plan all the same.
 const BOOST_TIME: Duration = Duration::from_secs(60);
 
@@ -228,6 +234,7 @@ async fn ask_again_and_again(prober: &Prober, probe: &Probe) {
     let mut was_healthy = false;
     let began = tokio::time::Instant::now();
     let mut failures = 0;
+    let mut choice = Choice::default();
     loop {
         if let Check::Alive(settle) = probe.check {
             tokio::time::sleep(settle).await;
@@ -237,7 +244,9 @@ async fn ask_again_and_again(prober: &Prober, probe: &Probe) {
         }
         let Ok(listeners) = prober.driver.listeners(&probe.id).await else { return };
         let timeout = if was_healthy { HEALTHY_TIMEOUT } else { STARTING_TIMEOUT };
-        let answer = ask(prober, probe, listeners, timeout).await;
+        let ports = choice.ports(probe, &listeners, tokio::time::Instant::now());
+        let answer = ask(prober, probe, (listeners, ports), timeout).await;
+        let good_port = answer.good_port.flatten();
         let was_asked = answer.result.is_some();
         if let Check::Command { check, .. } = &probe.check {
             let is_good = answer.good_port.is_some();
@@ -250,12 +259,14 @@ async fn ask_again_and_again(prober: &Prober, probe: &Probe) {
         }
         if prober.note(probe, answer) {
             was_healthy = true;
+            let is_expected = good_port == probe.check.port();
             // An open port needs no further asking: the engine reports the end of the process.
-            if matches!(probe.check, Check::Port { .. }) {
+            if matches!(probe.check, Check::Port { .. }) && is_expected {
                 return;
             }
             interval = match &probe.check {
                 Check::Command { check, .. } => Duration::from_millis(check.interval_ms),
+                _ if !is_expected => OTHER_PORT_INTERVAL,
                 _ => HEALTHY_INTERVAL,
             };
         } else if was_healthy {
@@ -271,10 +282,9 @@ async fn ask_again_and_again(prober: &Prober, probe: &Probe) {
 async fn ask(
     prober: &Prober,
     probe: &Probe,
-    listeners: Vec<Listener>,
+    (listeners, ports): (Vec<Listener>, Vec<u16>),
     timeout: Duration,
 ) -> Answer {
-    let ports = candidates(probe, &listeners);
     match &probe.check {
         Check::Command { check, port } => {
             let limit = Duration::from_millis(check.timeout_ms);
@@ -307,7 +317,38 @@ async fn ask(
     }
 }
 
-/// Ports worth asking, the expected one first. Render reserves three (web-services page).
+/// Which of the open ports are worth asking.
+#[derive(Debug, Default)]
+struct Choice {
+    /// Since when others are open and the expected one is not.
+    others_since: Option<tokio::time::Instant>,
+    /// The expected one stayed closed for long enough: others will do until it opens.
+    takes_others: bool,
+}
+
+impl Choice {
+    /// The expected port as soon as it is open. Others only after it stayed closed.
+    fn ports(
+        &mut self,
+        probe: &Probe,
+        listeners: &[Listener],
+        now: tokio::time::Instant,
+    ) -> Vec<u16> {
+        let mut ports = candidates(probe, listeners);
+        if ports.is_empty() || ports.first().copied() == probe.check.port() {
+            self.others_since = None;
+        } else {
+            let since = *self.others_since.get_or_insert(now);
+            self.takes_others |= now.duration_since(since) >= OTHER_PORT_PATIENCE;
+        }
+        if !self.takes_others {
+            ports.retain(|port| Some(*port) == probe.check.port());
+        }
+        ports
+    }
+}
+
+/// Ports that could be the service's, the expected one first. Render reserves three (web-services page).
 fn candidates(probe: &Probe, listeners: &[Listener]) -> Vec<u16> {
     const RESERVED: [u16; 3] = [18012, 18013, 19099];
     /// Where a debugger listens: never what the author means by "the port".
@@ -329,29 +370,49 @@ fn candidates(probe: &Probe, listeners: &[Listener]) -> Vec<u16> {
 mod tests {
     use super::*;
 
-    fn check(listeners: &[(&str, u16)], expected: &[u16]) {
-        let probe = Probe {
+    fn probe() -> Probe {
+        Probe {
             id: InstanceId::from_uuid(uuid::Uuid::from_u128(1)),
             address: [10, 77, 0, 2].into(),
             check: Check::Port { port: 10000 },
             is_isolated: true,
             cpu_millis: 1000,
+        }
+    }
+
+    fn open(listeners: &[(&str, u16)]) -> Vec<Listener> {
+        let listener = |(address, port): &(&str, u16)| Listener {
+            address: address.parse().expect("an address"),
+            port: *port,
         };
-        let listeners: Vec<_> = listeners
-            .iter()
-            .map(|(address, port)| Listener {
-                address: address.parse().expect("an address"),
-                port: *port,
-            })
-            .collect();
-        assert_eq!(candidates(&probe, &listeners), expected);
+        listeners.iter().map(listener).collect()
     }
 
     #[test]
     fn the_expected_port_comes_first_and_loopback_never() {
+        let check = |listeners: &[(&str, u16)], expected: &[u16]| {
+            assert_eq!(candidates(&probe(), &open(listeners)), expected);
+        };
         check(&[("0.0.0.0", 4000), ("::", 10000)], &[10000, 4000]);
         check(&[("127.0.0.1", 10000), ("0.0.0.0", 8000)], &[8000]);
         check(&[("127.0.0.1", 10000)], &[]);
         check(&[("0.0.0.0", 3000), ("::", 3000), ("0.0.0.0", 18012)], &[3000]);
+    }
+
+    #[test]
+    fn another_port_is_taken_only_when_the_expected_one_stays_closed_and_left_when_it_opens() {
+        let probe = probe();
+        let (metrics, both) = (open(&[("::", 9100)]), open(&[("::", 9100), ("::", 10000)]));
+        let began = tokio::time::Instant::now();
+        let almost = began + OTHER_PORT_PATIENCE - Duration::from_millis(1);
+        let mut choice = Choice::default();
+        assert_eq!(choice.ports(&probe, &metrics, began), [] as [u16; 0]);
+        assert_eq!(choice.ports(&probe, &metrics, almost), [] as [u16; 0]);
+        assert_eq!(choice.ports(&probe, &both, almost), [10000], "as soon as it is open");
+        let mut choice = Choice::default();
+        choice.ports(&probe, &metrics, began);
+        assert_eq!(choice.ports(&probe, &metrics, began + OTHER_PORT_PATIENCE), [9100]);
+        let later = began + OTHER_PORT_PATIENCE * 2;
+        assert_eq!(choice.ports(&probe, &both, later).first(), Some(&10000), "and left for it");
     }
 }
