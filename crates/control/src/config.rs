@@ -17,6 +17,8 @@ pub struct Config {
     pub executable: Vec<OsString>,
     /// Where the edge listens. The first port is the one in URLs.
     pub listen: Vec<SocketAddr>,
+    /// What the operator chose for the edge.
+    pub edge: edge::Settings,
     /// The operator's variables for every build and instance.
     pub operator_env: Vec<(String, String)>,
     /// Mirrors and credentials of registries of images.

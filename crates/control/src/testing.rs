@@ -32,6 +32,7 @@ pub fn platform(directory: &Path) -> Platform {
         run_dir: directory.join("run"),
         executable: vec!["/nowhere/gable".into()],
         listen: vec![([127, 0, 0, 1], 8080).into()],
+        edge: edge::Settings::default(),
         operator_env: Vec::new(),
         registries: images::Registries::default(),
         timeouts: Timeouts::standard(),

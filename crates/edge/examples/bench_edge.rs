@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use edge::{Client, Config, Limits};
+use edge::{Client, Config, Settings};
 use model::route::{Backend, Generation, Route, RouteTable, Target};
 use model::{InstanceId, ServiceId};
 use uuid::Uuid;
@@ -90,7 +90,7 @@ fn config(directory: &Path, port: u16) -> Config {
         dns_port: 53,
         dns_upstreams: None,
         threads: 0,
-        limits: Limits::default(),
+        settings: Settings::default(),
     }
 }
 

@@ -24,6 +24,13 @@
 //! counts as in flight on its target. A port that somebody else has is reported with the
 //! acknowledgement, and tried again until it can be had or leaves the table.
 //!
+//! # Clients
+//!
+//! Each source has a share of the connections, and none waits for another: whoever comes when all
+//! places are taken gets that of the connection that was unused for longest, of whoever has most.
+//! What a client says about its own address and about the host and scheme it asked for is replaced
+//! by what the edge knows, unless the client is a proxy that its operator trusts.
+//!
 //! # Limits
 //!
 //! HTTP/1.1 and HTTP/2 with prior knowledge come in, HTTP/1.1 goes out. No TLS yet.
@@ -32,6 +39,7 @@ mod bind;
 mod body;
 mod client;
 mod config;
+mod connection;
 mod control;
 mod counters;
 mod dns;
@@ -45,13 +53,14 @@ mod published;
 mod rules;
 mod run;
 mod serve;
+mod sources;
 mod status;
 mod table;
 mod tcp;
 mod worker;
 
 pub use client::Client;
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Settings};
 pub use error::Error;
 pub use run::run;
 pub use status::{Applied, ListenerStatus, ServiceCounters, Status, TargetStatus, ZoneStatus};

@@ -33,10 +33,11 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-pub(crate) use headers::{Forwarded, asks_for_upgrade};
+pub(crate) use headers::{Forwarded, asks_for_upgrade, is_passed_on};
 pub(crate) use upstream::{InFlight, Upstream};
 
 use crate::body::{Body, BodyError, ClientFault, Pause, RequestBody, Upload};
+use crate::connection::Busy;
 use crate::counters;
 use crate::worker::{Served, Worker};
 
@@ -54,9 +55,19 @@ pub(crate) struct Outgoing {
     /// Idempotent and without a body.
     repeatable: bool,
     /// The client's side of a tunnel, if it asked for one.
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
+    /// Time for the beginning of the answer, and longest pause inside it.
+    patience: Option<Duration>,
     /// The part of the path that a proxy before the edge took off.
     prefix_before: Option<http::HeaderValue>,
+}
+
+/// The client's side of what a connection may become.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    pub(crate) client: OnUpgrade,
+    /// The connection is in use as long as the tunnel.
+    pub(crate) busy: Busy,
 }
 
 /// Why a target's answer could not be had.
@@ -74,7 +85,12 @@ pub(crate) enum Failure {
 
 impl Outgoing {
     /// Takes the head over; it must have been prepared by [`Forwarded::prepare`].
-    pub(crate) fn new(head: Parts, body: RequestBody, upgrade: Option<OnUpgrade>) -> Self {
+    pub(crate) fn new(
+        head: Parts,
+        body: RequestBody,
+        upgrade: Option<Upgrade>,
+        patience: Option<Duration>,
+    ) -> Self {
         let idempotent = matches!(
             head.method,
             Method::GET
@@ -91,6 +107,7 @@ impl Outgoing {
             body: Some(body),
             head,
             upgrade,
+            patience,
         }
     }
 
@@ -156,7 +173,8 @@ pub(crate) async fn forward_to(
     outgoing: &mut Outgoing,
 ) -> Result<Response<Body>, Failure> {
     let counters = Arc::new(counters::Target::new(worker.index + 1));
-    let upstream = Rc::new(Upstream::new(address, counters));
+    let patience = worker.limits().outside_connect_timeout;
+    let upstream = Rc::new(Upstream::new(address, patience, counters));
     upstream.retire();
     send::send(worker, &upstream, service, outgoing).await
 }

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -26,6 +25,7 @@ use crate::error::Error;
 use crate::files;
 use crate::persist;
 use crate::published::{self, Ports};
+use crate::sources::Sources;
 use crate::status::{Applied, ListenerStatus, Status};
 use crate::table::Table;
 use crate::worker::{Accepts, Message, Shared, Worker};
@@ -51,7 +51,10 @@ pub fn run(config: Config) -> Result<(), Error> {
     }
     let lock = control::lock(&config.control_socket)?;
     let table = persist::load(&config.table_path)?;
-    config.limits.max_connections = config.limits.max_connections.min(connections_possible());
+    let limits = &config.settings.limits;
+    let connections = limits.max_connections.min(connections_possible());
+    let share = limits.max_connections_per_source.unwrap_or(connections / 2);
+    let sources = Arc::new(Sources::new(connections, share));
     let mut listen = Vec::new();
     let mut sockets = Vec::new();
     for address in &config.listen {
@@ -62,7 +65,7 @@ pub fn run(config: Config) -> Result<(), Error> {
     let runtime = runtime()?;
     let local = LocalSet::new();
     let result = local.block_on(&runtime, async {
-        let (edge, threads, mut ended) = Edge::start(config, listen, &table)?;
+        let (edge, threads, mut ended) = Edge::start(config, sources, listen, &table)?;
         for (address, listeners) in sockets {
             edge.listen(address, listeners, Accepts::Routed);
         }
@@ -139,6 +142,7 @@ impl Edge {
     /// Starts a thread per core, each with the given table.
     fn start(
         config: Config,
+        sources: Arc<Sources>,
         listen: Vec<SocketAddr>,
         table: &RouteTable,
     ) -> Result<Started, Error> {
@@ -146,8 +150,8 @@ impl Edge {
         registry.admit(table);
         let compiled = Arc::new(Table::new(table, &registry));
         let shared = Arc::new(Shared {
-            limits: config.limits.clone(),
-            connections: AtomicUsize::new(0),
+            settings: config.settings.clone(),
+            sources,
             compressed: files::Cache::default(),
         });
         let (ended, ended_receiver) = mpsc::unbounded_channel();
@@ -329,11 +333,12 @@ impl Edge {
             generation: self.generation(),
             pid: std::process::id(),
             listen: self.listen.clone(),
+            settings: self.config.settings.clone(),
             targets: registry.targets(),
             services: registry.services(),
             zones,
             listeners,
-            connections: self.shared.connections.load(Ordering::Relaxed) as u64,
+            connections: self.shared.sources.count() as u64,
         }
     }
 

@@ -1,35 +1,34 @@
 //! One request: from host and path to what answers.
 
 mod check;
+mod external;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
 use crate::body::{Body, ClientFault, RequestBody};
+use crate::connection::Peer;
 use crate::files::Site;
-use crate::listen::Peer;
 use crate::pages::Page;
-use crate::proxy::{self, Failure, Forwarded, Outgoing};
+use crate::proxy::{self, Failure, Forwarded, Outgoing, Upgrade};
 use crate::rules::{self, Outcome};
 use crate::table::{Backend, Route, host_key};
 use crate::worker::{Served, Worker};
 
 /// How long a request waits for a newer table when no target of its route can be reached: the one
 /// that just died may be about to be replaced.
-pub(crate) const UNREACHED_HOLD: Duration = Duration::from_secs(2);
+pub(crate) const UNREACHED_HOLD: Duration = Duration::from_secs(5);
 /// How often the targets are tried meanwhile.
 pub(crate) const UNREACHED_RETRY: Duration = Duration::from_millis(100);
-/// Rewrites from one of the own hosts to the next; more are a circle.
-const MAX_HOPS: usize = 4;
 /// `Retry-After` of a 503, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
@@ -45,22 +44,36 @@ pub(crate) async fn handle(
             return without_body_for_head(request.method(), page.answer(request.headers()));
         }
     };
-    let upgrade = proxy::asks_for_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
+    let upgrade = proxy::asks_for_upgrade(&request)
+        .then(|| Upgrade { client: hyper::upgrade::on(&mut request), busy: peer.activity.begin() });
     let (mut head, body) = request.into_parts();
+    let is_passed_on = proxy::is_passed_on(&head.headers);
     let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
     let forwarded = Forwarded {
         peer: &peer,
         host: &host,
         upgrade: upgrade.is_some(),
+        is_trusted: &|address| worker.is_trusted(address),
         request_id: &|| worker.request_id(),
     };
     forwarded.prepare(&mut head.headers);
     head.version = Version::HTTP_11;
     let key = host_key(host.to_str().unwrap_or_default()).into_owned();
-    let outgoing = Outgoing::new(head, RequestBody::new(body, worker.limits()), upgrade);
     let published = peer.published;
-    let mut visit =
-        Visit { worker, peer, published, host, key, path, outgoing, waiting: None, hops: 0 };
+    let patience = published.is_none().then_some(worker.limits().upstream_response_timeout);
+    let outgoing = Outgoing::new(head, RequestBody::new(body, worker.limits()), upgrade, patience);
+    let mut visit = Visit {
+        worker,
+        peer,
+        is_passed_on,
+        published,
+        host,
+        key,
+        path,
+        outgoing,
+        waiting: None,
+        hops: 0,
+    };
     let response = visit.answer().await;
     without_body_for_head(&visit.outgoing.head().method, response)
 }
@@ -69,6 +82,8 @@ pub(crate) async fn handle(
 struct Visit {
     worker: Rc<Worker>,
     peer: Rc<Peer>,
+    /// Whether a proxy speaks for somebody else, trusted or not.
+    is_passed_on: bool,
     /// The published port whose service answers, until a rewrite leads elsewhere.
     published: Option<SocketAddr>,
     host: HeaderValue,
@@ -284,59 +299,6 @@ impl Visit {
         response
     }
 
-    /// A rewrite to a URL: another host of the table, or any that speaks plain HTTP.
-    async fn external(&mut self, served: &Served, route: &Route, url: &str) -> Step {
-        let parsed = url.parse::<Uri>().ok();
-        let Some((uri, authority)) =
-            parsed.as_ref().and_then(|uri| Some((uri, uri.authority()?.clone())))
-        else {
-            let sentence = format!("A rewrite of {} leads to {url}, which is no URL.", route.name);
-            let page = Page::new(StatusCode::BAD_GATEWAY, &sentence, "");
-            return Step::Done(self.failed(&page));
-        };
-        let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let key = host_key(authority.as_str());
-        if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
-            self.outgoing.set_host(host);
-        }
-        if served.table.has_host(&key) {
-            self.hops += 1;
-            if self.hops > MAX_HOPS {
-                let sentence = format!("The rewrites of {} lead in a circle.", route.name);
-                let page = Page::new(StatusCode::LOOP_DETECTED, &sentence, "");
-                return Step::Done(page.answer(&self.outgoing.head().headers));
-            }
-            self.key = key.into_owned();
-            self.published = None;
-            self.path = path;
-            return Step::Again;
-        }
-        if uri.scheme_str() != Some("http") {
-            let sentence = format!(
-                "A rewrite of {} leads to {}, but requests can only be passed on to http:// URLs.",
-                route.name, authority
-            );
-            let hint = "Use a redirect, or let the page call that address itself.";
-            return Step::Done(self.failed(&Page::new(StatusCode::BAD_GATEWAY, &sentence, hint)));
-        }
-        self.outgoing.set_path(path);
-        let host = authority.host().trim_matches(['[', ']']);
-        let port = authority.port_u16().unwrap_or(80);
-        let address = match tokio::net::lookup_host((host, port)).await {
-            Ok(mut addresses) => addresses.next(),
-            Err(_) => None,
-        };
-        let Some(address) = address else {
-            let sentence = format!("A rewrite of {} leads to an unknown host, {host}.", route.name);
-            return Step::Done(self.failed(&Page::new(StatusCode::BAD_GATEWAY, &sentence, "")));
-        };
-        let outgoing = &mut self.outgoing;
-        match proxy::forward_to(&self.worker, address, &route.service, outgoing).await {
-            Ok(response) => Step::Done(response),
-            Err(failure) => Step::Done(self.failure(route, failure)),
-        }
-    }
-
     fn failure(&self, route: &Route, failure: Failure) -> Response<Body> {
         let name = &route.name;
         let (status, sentence) = match failure {
@@ -399,12 +361,10 @@ impl Visit {
         } else {
             format!("No service has the host name {host}.")
         };
-        let links: Vec<String> = served
-            .table
-            .local_hosts()
-            .into_iter()
-            .map(|host| format!("http://{host}:{}/", self.peer.port))
-            .collect();
+        let may_know = may_know_hosts(self.peer.address, self.is_passed_on);
+        let hosts = if may_know { served.table.local_hosts() } else { Vec::new() };
+        let links: Vec<String> =
+            hosts.iter().map(|host| format!("http://{host}:{}/", self.peer.port)).collect();
         let hint = if links.is_empty() { "`gable status` lists what is served." } else { "Try:" };
         let mut page = Page::new(StatusCode::NOT_FOUND, &sentence, hint);
         page.links = &links;
@@ -428,6 +388,12 @@ impl Visit {
             .unwrap_or_default();
         format!("{scheme}://{host}{port}{}", self.path)
     }
+}
+
+/// Which hosts there are is for whoever sits at this machine: neither for others, nor for those
+/// that a proxy on this machine speaks for.
+fn may_know_hosts(peer: IpAddr, is_passed_on: bool) -> bool {
+    peer.is_loopback() && !is_passed_on
 }
 
 /// Marks an answer that the edge had to give in a service's place.
@@ -470,4 +436,21 @@ fn without_body_for_head(method: &Method, response: Response<Body>) -> Response<
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     Response::from_parts(head, Body::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whoever_sits_at_this_machine_is_told_which_hosts_there_are() {
+        let may = |address: &str, is_passed_on| {
+            may_know_hosts(address.parse().expect("an address"), is_passed_on)
+        };
+        assert!(may("127.0.0.1", false) && may("127.1.2.3", false) && may("::1", false));
+        assert!(!may("127.0.0.1", true), "a proxy speaks for somebody else");
+        for stranger in ["192.0.2.7", "10.77.0.2", "fe80::1", "2001:db8::1", "0.0.0.0"] {
+            assert!(!may(stranger, false), "{stranger}");
+        }
+    }
 }

@@ -6,6 +6,8 @@ use model::route::Generation;
 use model::{EnvironmentId, InstanceId, ServiceId};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Settings;
+
 /// The answer to a new table: every core serves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
@@ -30,6 +32,9 @@ pub struct Status {
     pub pid: u32,
     /// Where HTTP is served, with the real ports.
     pub listen: Vec<SocketAddr>,
+    /// What it was told by its operator.
+    #[serde(default)]
+    pub settings: Settings,
     /// Targets of the table, and those that left it not long ago.
     pub targets: Vec<TargetStatus>,
     /// Services of the table.

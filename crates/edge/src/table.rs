@@ -20,6 +20,8 @@ pub(crate) struct Table {
     pub(crate) routes: Vec<Route>,
     /// Host → routes, longest prefix first.
     hosts: HashMap<Box<str>, Vec<usize>>,
+    /// The same for hosts that begin with `*`, by what follows it.
+    wildcards: HashMap<Box<str>, Vec<usize>>,
     /// Ports that lead to one service each. Their routes have no hosts.
     published: HashMap<SocketAddr, Published>,
 }
@@ -68,11 +70,17 @@ impl Table {
     pub(crate) fn new(table: &RouteTable, registry: &counters::Registry) -> Self {
         let mut routes = Vec::with_capacity(table.routes.len());
         let mut hosts: HashMap<Box<str>, Vec<usize>> = HashMap::new();
+        let mut wildcards: HashMap<Box<str>, Vec<usize>> = HashMap::new();
         for route in &table.routes {
             let Some(service) = registry.service(&route.service_id) else { continue };
             let index = routes.len();
             for host in &route.hosts {
-                hosts.entry(host_key(host).into()).or_default().push(index);
+                let host = host_key(host);
+                let (map, key) = match host.strip_prefix('*') {
+                    Some(suffix) if suffix.starts_with('.') => (&mut wildcards, suffix),
+                    _ => (&mut hosts, &*host),
+                };
+                map.entry(key.into()).or_default().push(index);
             }
             routes.push(Route::new(route, service, registry));
         }
@@ -86,16 +94,16 @@ impl Table {
                 routes.push(Route::published(listener, service, registry));
             }
         }
-        for indices in hosts.values_mut() {
+        for indices in hosts.values_mut().chain(wildcards.values_mut()) {
             // Stable: of two routes with the same prefix the first one counts.
             indices.sort_by_key(|index| std::cmp::Reverse(routes[*index].prefix.len()));
         }
-        Self { routes, hosts, published }
+        Self { routes, hosts, wildcards, published }
     }
 
     /// The route of a host (see [`host_key`]) and a path.
     pub(crate) fn find(&self, host: &str, path: &str) -> Option<usize> {
-        let indices = self.hosts.get(host)?;
+        let indices = self.of_host(host)?;
         indices.iter().copied().find(|index| self.routes[*index].matches(path))
     }
 
@@ -106,7 +114,18 @@ impl Table {
 
     /// Whether any route has this host.
     pub(crate) fn has_host(&self, host: &str) -> bool {
-        self.hosts.contains_key(host)
+        self.of_host(host).is_some()
+    }
+
+    /// The routes of a host: those that name it, or else those of the longest wildcard above it,
+    /// which stands for one or more labels.
+    fn of_host(&self, host: &str) -> Option<&[usize]> {
+        let exact = self.hosts.get(host);
+        let found = exact.or_else(|| {
+            let dots = host.match_indices('.').map(|(at, _)| at);
+            dots.filter(|at| *at > 0).find_map(|at| self.wildcards.get(&host[at..]))
+        });
+        found.map(Vec::as_slice)
     }
 
     /// Hosts below `.localhost`, sorted: the only ones that a stranger may be told.

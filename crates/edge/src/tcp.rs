@@ -111,7 +111,7 @@ async fn connect(
             }
             // From here on the target's drain waits for this connection.
             let in_flight = upstream.begin(worker.index);
-            match upstream.connect_bare(worker.limits().upstream_connect_timeout).await {
+            match upstream.connect_bare().await {
                 // One that left the table meanwhile gets none that could stay for long.
                 Ok(_) if upstream.is_retired() => {}
                 Ok(stream) => return Some((stream, in_flight)),

@@ -3,30 +3,33 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use model::InstanceId;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{error, warn};
 
-use crate::config::Limits;
+use crate::config::{Limits, Settings};
 use crate::files;
-use crate::listen;
+use crate::listen::{self, Entrance};
 use crate::proxy::Upstream;
+use crate::sources::Sources;
 use crate::table::{Backend, Table};
+
+/// Between two lines of a core's log about what clients do wrong.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all cores share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) limits: Limits,
-    pub(crate) connections: AtomicUsize,
+    pub(crate) settings: Settings,
+    pub(crate) sources: Arc<Sources>,
     pub(crate) compressed: files::Cache,
 }
 
@@ -69,6 +72,7 @@ pub(crate) struct Worker {
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) connections: Cell<usize>,
     pub(crate) connection_ended: Notify,
+    complained: Cell<Option<Instant>>,
     next_id: Cell<u64>,
     id_seed: RandomState,
 }
@@ -95,6 +99,7 @@ impl Worker {
             closing: watch::Sender::new(false),
             connections: Cell::new(0),
             connection_ended: Notify::new(),
+            complained: Cell::new(None),
             next_id: Cell::new(0),
             id_seed: RandomState::new(),
         });
@@ -108,7 +113,23 @@ impl Worker {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        &self.shared.limits
+        &self.shared.settings.limits
+    }
+
+    /// Whether this is a proxy that is believed what it says about its clients.
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.shared.settings.trusted_proxies.iter().any(|proxy| proxy.contains(&address))
+    }
+
+    /// Whether something that clients can cause as often as they like may be logged now.
+    pub(crate) fn may_complain(&self) -> bool {
+        let now = Instant::now();
+        let may = self.complained.get().is_none_or(|last| now > last + COMPLAINT_INTERVAL);
+        if may {
+            self.complained.set(Some(now));
+        }
+        may
     }
 
     /// A name for a request: unique, and not to be guessed from the one before.
@@ -140,7 +161,8 @@ impl Worker {
                     known.get(&key).filter(|upstream| !upstream.is_retired()).map_or_else(
                         || {
                             let counters = Arc::clone(&target.counters);
-                            Rc::new(Upstream::new(target.address, counters))
+                            let patience = self.limits().upstream_connect_timeout;
+                            Rc::new(Upstream::new(target.address, patience, counters))
                         },
                         Rc::clone,
                     );
@@ -206,9 +228,11 @@ impl Worker {
         listener: TcpListener,
         accepts: Accepts,
     ) -> Option<JoinHandle<()>> {
-        let published = (accepts == Accepts::Published).then_some(address);
         match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => Some(spawn_local(listen::accept(Rc::clone(self), listener, published))),
+            Ok(listener) => {
+                let entrance = Entrance { accepts, address };
+                Some(spawn_local(listen::accept(Rc::clone(self), listener, entrance)))
+            }
             Err(cause) => {
                 error!(%address, error = &cause as &dyn std::error::Error, "cannot listen");
                 None

@@ -1,6 +1,6 @@
 //! The whole route table from what every service wants to be reached by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use model::route::{Listener, ListenerBackend, TcpBackend};
@@ -14,6 +14,9 @@ use crate::deploy::RouteState;
 /// How long a request waits at the edge for an instance: longer than an ordinary restart, shorter
 /// than a browser's patience.
 pub const HOLD_TIMEOUT_MS: u64 = 60_000;
+
+/// What follows a service's name in the host that Render gives it.
+pub const RENDER_SUFFIX: &str = ".onrender.com";
 
 /// One service, with what answers for it now.
 #[derive(Debug, Clone)]
@@ -74,8 +77,11 @@ pub fn table(
     edge_ports: &[u16],
 ) -> RouteTable {
     let mut routes = Vec::new();
-    for routed in services.iter().filter(|routed| routed.service.is_public()) {
-        routes.extend(routes_of(routed));
+    let public: Vec<&Routed<'_>> =
+        services.iter().filter(|routed| routed.service.is_public()).collect();
+    let declared: BTreeSet<String> = public.iter().flat_map(|routed| domains_of(routed)).collect();
+    for routed in public {
+        routes.extend(routes_of(routed, &declared));
     }
     for routed in services.iter().filter(|routed| routed.service.has_port()) {
         routes.extend(base_routes(routed));
@@ -89,10 +95,15 @@ pub fn table(
     RouteTable { generation, routes, zones, listeners }
 }
 
-fn routes_of(routed: &Routed<'_>) -> Vec<Route> {
+fn domains_of(routed: &Routed<'_>) -> Vec<String> {
+    routed.service.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect()
+}
+
+/// The routes of a service's hosts. `declared` is what any service has in its file: nothing that
+/// is only derived takes a host from there.
+fn routes_of(routed: &Routed<'_>, declared: &BTreeSet<String>) -> Vec<Route> {
     let mut hosts: Vec<String> = routed.public_host.iter().map(|host| (*host).to_owned()).collect();
-    let domains: Vec<String> =
-        routed.service.domains.iter().map(|domain| domain.to_ascii_lowercase()).collect();
+    let domains = domains_of(routed);
     hosts.extend(domains.iter().cloned());
     let route = |hosts, backend| Route {
         hosts,
@@ -106,8 +117,8 @@ fn routes_of(routed: &Routed<'_>) -> Vec<Route> {
     };
     let mut routes = vec![route(hosts, backend(routed))];
     for domain in &domains {
-        let twin = www_twin(domain);
-        if !domains.contains(&twin) {
+        let Some(twin) = www_twin(domain) else { continue };
+        if !declared.contains(&twin) {
             routes.push(route(vec![twin], Backend::RedirectHost(domain.clone())));
         }
     }
@@ -234,8 +245,12 @@ fn published_at(port: &PublishedPort) -> Option<SocketAddr> {
 }
 
 /// A root domain is redirected to from its `www`, and the other way round (Render: custom domains).
-fn www_twin(domain: &str) -> String {
-    domain.strip_prefix("www.").map_or_else(|| format!("www.{domain}"), str::to_owned)
+/// A wildcard has its `www` among its hosts, and a name of the platform's has none.
+fn www_twin(domain: &str) -> Option<String> {
+    if domain.starts_with("*.") || domain.ends_with(RENDER_SUFFIX) {
+        return None;
+    }
+    Some(domain.strip_prefix("www.").map_or_else(|| format!("www.{domain}"), str::to_owned))
 }
 
 fn backend(routed: &Routed<'_>) -> Backend {
@@ -310,5 +325,13 @@ mod tests {
         check(Some("Shop"), Some("shop.localhost"));
         check(Some("shop.example.com"), Some("shop.example.com"));
         check(None, None);
+    }
+
+    #[test]
+    fn only_a_plain_custom_domain_is_redirected_to_from_its_twin() {
+        assert_eq!(www_twin("example.test").as_deref(), Some("www.example.test"));
+        assert_eq!(www_twin("www.example.test").as_deref(), Some("example.test"));
+        assert_eq!(www_twin("*.example.test"), None);
+        assert_eq!(www_twin("shop.onrender.com"), None);
     }
 }

@@ -262,7 +262,7 @@ async fn store_address(
 /// When the edge cannot be started: most often because somebody else has its port.
 pub async fn ensure_edge(platform: &Platform) -> Result<(), Error> {
     match platform.publisher.status().await {
-        Ok(status) if listens_as_asked(&platform.config, &status) => {}
+        Ok(status) if is_as_asked(&platform.config, &status) => {}
         Ok(_) => {
             platform.publisher.shutdown().await?;
             gone(platform).await;
@@ -282,8 +282,9 @@ async fn gone(platform: &Platform) {
     }
 }
 
-fn listens_as_asked(config: &Config, status: &Status) -> bool {
-    config.listen.iter().all(|address| status.listen.contains(address))
+fn is_as_asked(config: &Config, status: &Status) -> bool {
+    config.edge == status.settings
+        && config.listen.iter().all(|address| status.listen.contains(address))
 }
 
 async fn start_edge(platform: &Platform) -> Result<(), Error> {
@@ -300,6 +301,9 @@ async fn start_edge(platform: &Platform) -> Result<(), Error> {
     for address in &config.listen {
         command.arg("--listen").arg(address.to_string());
     }
+    let settings = serde_json::to_string(&config.edge)
+        .map_err(|error| Error::host("write the edge's settings")(error.into()))?;
+    command.arg("--settings").arg(settings);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     // A group of its own: what ends the control plane, Ctrl-C too, does not end the edge.
     command.process_group(0);

@@ -1,9 +1,11 @@
 //! Headers that belong to one connection, and those that tell a target about its client.
 
+use std::net::{IpAddr, SocketAddr};
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Version};
 
-use crate::listen::Peer;
+use crate::connection::Peer;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -11,6 +13,32 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How proxies name the one address of the client. Render's do with the second and third; programs
+/// that read any of them get the truth.
+const CLIENT_ADDRESS: [HeaderName; 3] = [
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+    HeaderName::from_static("true-client-ip"),
+];
+
+/// Other headers by which some proxy tells about its client; `X-Forwarded-*` are meant besides.
+const CLAIMS: [&str; 14] = [
+    "forwarded",
+    "forwarded-for",
+    "front-end-https",
+    "x-forwarded",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-envoy-external-address",
+    "x-scheme",
+    "x-url-scheme",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "fastly-client-ip",
+];
 
 /// Headers that mean something to the next hop only (RFC 9110, 7.6.1), and their forerunners.
 /// `Trailer` is not among them: trailers are passed on.
@@ -35,12 +63,20 @@ pub(crate) fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
             .is_some_and(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"))
 }
 
+/// Whether a proxy says that it speaks for somebody else.
+pub(crate) fn is_passed_on(headers: &HeaderMap) -> bool {
+    let names = [&X_FORWARDED_FOR, &header::FORWARDED, &header::VIA];
+    names.into_iter().chain(&CLIENT_ADDRESS).any(|name| headers.contains_key(name))
+}
+
 /// What targets are told about where a request came from.
 pub(crate) struct Forwarded<'a> {
     pub(crate) peer: &'a Peer,
     /// The host as the client wrote it.
     pub(crate) host: &'a HeaderValue,
     pub(crate) upgrade: bool,
+    /// Whether an address is that of a trusted proxy.
+    pub(crate) is_trusted: &'a dyn Fn(IpAddr) -> bool,
     /// A name for the request, unless it has one.
     pub(crate) request_id: &'a dyn Fn() -> String,
 }
@@ -71,28 +107,70 @@ impl Forwarded<'_> {
     }
 
     fn tell_origin(&self, headers: &mut HeaderMap) {
-        headers.remove(header::FORWARDED);
-        let before = headers.remove(X_FORWARDED_FOR).filter(|_| self.peer.trusted);
-        let chain = before
-            .and_then(|before| {
-                let chain = [before.as_bytes(), b", ", self.peer.forwarded_for.as_bytes()].concat();
-                HeaderValue::from_bytes(&chain).ok()
-            })
-            .unwrap_or_else(|| self.peer.forwarded_for.clone());
-        headers.insert(X_FORWARDED_FOR, chain);
-        if !self.peer.trusted {
-            headers.remove(X_FORWARDED_PREFIX);
+        let mut chain = Vec::new();
+        if self.peer.trusted {
+            for before in headers.get_all(X_FORWARDED_FOR) {
+                chain.extend_from_slice(before.as_bytes());
+                chain.extend_from_slice(b", ");
+            }
+        } else {
+            forget_claims(headers);
         }
-        self.tell(headers, X_FORWARDED_PROTO, || HeaderValue::from_static("http"));
-        self.tell(headers, X_FORWARDED_HOST, || self.host.clone());
-        self.tell(headers, X_FORWARDED_PORT, || HeaderValue::from(self.peer.port));
+        let address = address_value(self.peer.address);
+        chain.extend_from_slice(address.as_bytes());
+        let chain = HeaderValue::from_bytes(&chain).unwrap_or(address);
+        let client = address_value(self.client_address(&chain));
+        headers.insert(X_FORWARDED_FOR, chain);
+        // What a trusted proxy said stays.
+        let mut tell = |name: HeaderName, value: HeaderValue| {
+            headers.entry(name).or_insert(value);
+        };
+        tell(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        tell(X_FORWARDED_HOST, self.host.clone());
+        tell(X_FORWARDED_PORT, HeaderValue::from(self.peer.port));
+        for name in CLIENT_ADDRESS {
+            tell(name, client.clone());
+        }
     }
 
-    /// What a proxy on this machine said stays; what anybody else said is replaced.
-    fn tell(&self, headers: &mut HeaderMap, name: HeaderName, value: impl Fn() -> HeaderValue) {
-        if !(self.peer.trusted && headers.contains_key(&name)) {
-            headers.insert(name, value());
+    /// The last address of the chain that is no trusted proxy's.
+    fn client_address(&self, chain: &HeaderValue) -> IpAddr {
+        let said = tokens(chain).rev().map(|token| {
+            let text = std::str::from_utf8(token).ok()?;
+            let address = text
+                .parse::<IpAddr>()
+                .or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+            address.ok()
+        });
+        let mut client = self.peer.address;
+        for address in said {
+            // What is no address was written by whoever is before it.
+            let Some(address) = address else { break };
+            client = address.to_canonical();
+            if !(self.is_trusted)(client) {
+                break;
+            }
         }
+        client
+    }
+}
+
+fn address_value(address: IpAddr) -> HeaderValue {
+    HeaderValue::from_str(&address.to_string()).expect("an address has no control characters")
+}
+
+/// Removes what only a proxy can know. Its names are compared as CGI and WSGI do, which take `_`
+/// for `-`: otherwise `X_Forwarded_For` would still be read as what it imitates.
+fn forget_claims(headers: &mut HeaderMap) {
+    let is_claim = |name: &HeaderName| {
+        let name = name.as_str().replace('_', "-");
+        name.starts_with("x-forwarded-")
+            || CLAIMS.contains(&name.as_str())
+            || CLIENT_ADDRESS.iter().any(|address| *address == name.as_str())
+    };
+    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    for name in claims {
+        headers.remove(name);
     }
 }
 
@@ -141,7 +219,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
         .any(|token| token.eq_ignore_ascii_case(wanted.as_bytes()))
 }
 
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+fn tokens(value: &HeaderValue) -> impl DoubleEndedIterator<Item = &[u8]> {
     value
         .as_bytes()
         .split(|byte| *byte == b',')
@@ -152,14 +230,16 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::Activity;
+    use crate::sources::{Share, Sources};
 
+    /// What a target sees of a request that came from 10.0.0.9.
     fn prepared(trusted: bool, sent: &[(&'static str, &'static str)]) -> HeaderMap {
-        let peer = Peer {
-            forwarded_for: HeaderValue::from_static("10.0.0.9"),
-            trusted,
-            port: 8080,
-            published: None,
-        };
+        let sources = std::sync::Arc::new(Sources::new(1, 1));
+        let address = IpAddr::from([10, 0, 0, 9]);
+        let place = sources.admit(address, Share::One).unwrap();
+        let activity = Activity::new(place);
+        let peer = Peer { address, trusted, port: 8080, published: None, activity };
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -168,6 +248,7 @@ mod tests {
             peer: &peer,
             host: &HeaderValue::from_static("shop.localhost:8080"),
             upgrade: false,
+            is_trusted: &|address| trusted && address == IpAddr::from([10, 0, 0, 9]),
             request_id: &|| "id".to_owned(),
         }
         .prepare(&mut headers);
@@ -200,20 +281,54 @@ mod tests {
     }
 
     #[test]
-    fn only_a_proxy_on_this_machine_is_believed() {
-        let sent = [
-            ("x-forwarded-for", "1.2.3.4"),
-            ("x-forwarded-proto", "https"),
-            ("x-forwarded-prefix", "/shop"),
-        ];
-        let stranger = prepared(false, &sent);
-        assert_eq!(stranger["x-forwarded-for"], "10.0.0.9");
-        assert_eq!(stranger["x-forwarded-proto"], "http");
-        assert!(!stranger.contains_key("x-forwarded-prefix"));
-        let neighbour = prepared(true, &sent);
-        assert_eq!(neighbour["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
-        assert_eq!(neighbour["x-forwarded-proto"], "https");
-        assert_eq!(neighbour["x-forwarded-port"], "8080");
-        assert_eq!(neighbour["x-forwarded-prefix"], "/shop");
+    fn what_a_stranger_says_about_its_own_address_never_arrives() {
+        let names = CLAIMS.iter().copied().chain([
+            "cf-connecting-ip",
+            "true-client-ip",
+            "x-real-ip",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "x-forwarded-proto",
+            "x-forwarded-ssl",
+            "x_forwarded_for",
+            "x-forwarded_host",
+            "cf_connecting_ip",
+        ]);
+        for name in names {
+            let headers = prepared(false, &[(name, "1.2.3.4"), (name, "5.6.7.8")]);
+            for (header, value) in &headers {
+                let text = value.to_str().unwrap();
+                assert!(!text.contains("1.2.3.4") && !text.contains("5.6.7.8"), "{name}: {header}");
+            }
+            assert_eq!(headers["x-forwarded-for"], "10.0.0.9");
+            for address in ["x-real-ip", "cf-connecting-ip", "true-client-ip"] {
+                assert_eq!(headers[address], "10.0.0.9");
+            }
+            assert_eq!(headers["x-forwarded-proto"], "http");
+            assert_eq!(headers["x-forwarded-host"], "shop.localhost:8080");
+            assert_eq!(headers["x-forwarded-port"], "8080");
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_and_added_to_its_chain() {
+        let headers = prepared(
+            true,
+            &[
+                ("x-forwarded-for", "9.9.9.9, nonsense"),
+                ("x-forwarded-for", "1.2.3.4"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-prefix", "/shop"),
+                ("true-client-ip", "4.3.2.1"),
+            ],
+        );
+        assert_eq!(headers["x-forwarded-for"], "9.9.9.9, nonsense, 1.2.3.4, 10.0.0.9");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-port"], "8080");
+        assert_eq!(headers["x-forwarded-prefix"], "/shop");
+        assert_eq!(headers["x-real-ip"], "1.2.3.4", "the last one that is no trusted proxy");
+        assert_eq!(headers["true-client-ip"], "4.3.2.1");
     }
 }

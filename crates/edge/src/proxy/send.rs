@@ -13,6 +13,7 @@ use super::upstream::{Connection, InFlight, Lease, Upstream, keep_time};
 use super::{AnswerBody, Failure, Outgoing, headers, tunnel};
 use crate::body::{Body, Pause, RequestBody, Upload};
 use crate::counters;
+use crate::sources;
 use crate::worker::Worker;
 
 /// What became of one try on one connection.
@@ -33,29 +34,31 @@ pub(super) async fn send(
 ) -> Result<Response<Body>, Failure> {
     // From here on the target's drain waits for this request.
     let in_flight = upstream.begin(worker.index);
-    let limits = worker.limits();
     // Quiet connections only, unless the request could be repeated.
     while let Some(connection) = upstream.used(!outgoing.repeatable) {
-        match attempt(connection, true, &in_flight, outgoing, limits.upstream_response_timeout)
-            .await
-        {
+        match attempt(connection, true, &in_flight, outgoing).await {
             Try::Answered(response, connection) => {
                 let answer = Answer { response, connection, in_flight };
-                return answer.pass_on(worker, upstream, service, outgoing);
+                return answer.pass_on(upstream, service, outgoing);
             }
             Try::Unsent => {}
             Try::Repeat => break,
             Try::Failed(failure) => return Err(failed(&in_flight, failure)),
         }
     }
-    let connection = match upstream.connect(limits.upstream_connect_timeout).await {
+    let connection = match upstream.connect().await {
         Ok(connection) => connection,
-        Err(cause) => return Err(Failure::Unreached(cause.to_string())),
+        Err(cause) => {
+            if sources::is_out_of_files(&cause) {
+                worker.shared.sources.shed();
+            }
+            return Err(Failure::Unreached(cause.to_string()));
+        }
     };
-    match attempt(connection, false, &in_flight, outgoing, limits.upstream_response_timeout).await {
+    match attempt(connection, false, &in_flight, outgoing).await {
         Try::Answered(response, connection) => {
             let answer = Answer { response, connection, in_flight };
-            answer.pass_on(worker, upstream, service, outgoing)
+            answer.pass_on(upstream, service, outgoing)
         }
         Try::Unsent | Try::Repeat => {
             Err(Failure::Unreached("the target closed the connection".to_owned()))
@@ -76,7 +79,6 @@ async fn attempt(
     used: bool,
     in_flight: &Rc<InFlight>,
     outgoing: &mut Outgoing,
-    limit: Duration,
 ) -> Try {
     let Some(mut body) = outgoing.body.take() else {
         return Try::Failed(Failure::Broken("the request was already sent".to_owned()));
@@ -84,7 +86,7 @@ async fn attempt(
     body.in_flight = Some(Rc::clone(in_flight));
     let request = Request::from_parts(outgoing.head.clone(), body);
     let answered = connection.sender.try_send_request(request);
-    let Some(answered) = in_time(answered, &outgoing.upload, limit).await else {
+    let Some(answered) = in_time(answered, &outgoing.upload, outgoing.patience).await else {
         return Try::Failed(Failure::TimedOut);
     };
     let mut error = match answered {
@@ -121,8 +123,9 @@ fn describe(error: &hyper::Error) -> String {
 async fn in_time<T>(
     answer: impl Future<Output = T>,
     upload: &Upload,
-    limit: Duration,
+    limit: Option<Duration>,
 ) -> Option<T> {
+    let Some(limit) = limit else { return Some(answer.await) };
     let mut answer = pin!(answer);
     upload.progress.set(Instant::now());
     let mut timer = pin!(sleep_until(upload.progress.get() + limit));
@@ -151,7 +154,6 @@ impl Answer {
     /// Makes a target's answer the client's.
     fn pass_on(
         self,
-        worker: &Worker,
         upstream: &Rc<Upstream>,
         service: &Arc<counters::Service>,
         outgoing: &mut Outgoing,
@@ -177,7 +179,7 @@ impl Answer {
             lease: Some(Lease { connection, upstream: Rc::clone(upstream), keep }),
             in_flight,
             service: Arc::clone(service),
-            longest_pause: (!is_event_stream).then_some(worker.limits().upstream_response_timeout),
+            longest_pause: outgoing.patience.filter(|_| !is_event_stream),
             pause: Pause::default(),
             failed: false,
         };

@@ -8,15 +8,16 @@ use tokio::io::copy_bidirectional_with_sizes;
 use tokio::task::spawn_local;
 use tracing::debug;
 
-use super::InFlight;
+use super::{InFlight, Upgrade};
 
 /// Many tunnels are open and silent; small buffers are enough for them.
 const BUFFER_BYTES: usize = 4 * 1024;
 
 /// Copies both ways until both sides are done. The target counts it as in flight so long. The task
 /// owns itself: it ends with either connection, at the latest with the process.
-pub(super) fn open(client: OnUpgrade, target: OnUpgrade, in_flight: Rc<InFlight>) {
+pub(super) fn open(client: Upgrade, target: OnUpgrade, in_flight: Rc<InFlight>) {
     spawn_local(async move {
+        let Upgrade { client, busy } = client;
         match tokio::try_join!(client, target) {
             Ok((client, target)) => {
                 let (mut client, mut target) = (TokioIo::new(client), TokioIo::new(target));
@@ -33,6 +34,6 @@ pub(super) fn open(client: OnUpgrade, target: OnUpgrade, in_flight: Rc<InFlight>
                 debug!(error = &cause as &dyn std::error::Error, "a tunnel could not be opened");
             }
         }
-        drop(in_flight);
+        drop((in_flight, busy));
     });
 }

@@ -15,6 +15,7 @@ use rustix::net::RecvFlags;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -36,10 +37,14 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Upstream {
     address: SocketAddr,
+    /// Time in which it must accept a connection.
+    connect_timeout: Duration,
     counters: Arc<counters::Target>,
     idle: RefCell<Vec<Idle>>,
     /// It left the table: no request may begin, no connection is kept.
     retired: Cell<bool>,
+    /// Told when it leaves the table.
+    left: Notify,
     suspect_until: Cell<Option<Instant>>,
     sweeping: Cell<bool>,
 }
@@ -59,12 +64,18 @@ pub(super) struct Connection {
 }
 
 impl Upstream {
-    pub(crate) fn new(address: SocketAddr, counters: Arc<counters::Target>) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        connect_timeout: Duration,
+        counters: Arc<counters::Target>,
+    ) -> Self {
         Self {
             address,
+            connect_timeout,
             counters,
             idle: RefCell::default(),
             retired: Cell::new(false),
+            left: Notify::new(),
             suspect_until: Cell::new(None),
             sweeping: Cell::new(false),
         }
@@ -77,6 +88,7 @@ impl Upstream {
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
+        self.left.notify_waiters();
     }
 
     pub(crate) fn is_suspect(&self, now: Instant) -> bool {
@@ -114,15 +126,23 @@ impl Upstream {
         None
     }
 
-    /// A new connection, bare.
-    pub(crate) async fn connect_bare(&self, limit: Duration) -> io::Result<TcpStream> {
-        let stream = timeout(limit, TcpStream::connect(self.address)).await??;
+    /// A new connection, bare. Whoever still waits for one when the target leaves the table is free
+    /// to follow the new table at once.
+    pub(crate) async fn connect_bare(&self) -> io::Result<TcpStream> {
+        let connecting = timeout(self.connect_timeout, TcpStream::connect(self.address));
+        let stream = tokio::select! {
+            biased;
+            connected = connecting => {
+                connected.map_err(|_| io::Error::other("it does not answer"))??
+            }
+            () = self.left.notified() => return Err(io::Error::other("it was replaced")),
+        };
         stream.set_nodelay(true)?;
         Ok(stream)
     }
 
-    pub(super) async fn connect(&self, limit: Duration) -> io::Result<Connection> {
-        let stream = self.connect_bare(limit).await?;
+    pub(super) async fn connect(&self) -> io::Result<Connection> {
+        let stream = self.connect_bare().await?;
         let stream = Arc::new(stream);
         let socket = Arc::downgrade(&stream);
         let (sender, connection) = http1::Builder::new()

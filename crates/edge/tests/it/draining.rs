@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use model::route::Backend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,14 +13,17 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
 
-use crate::support::{Connection, Edge, RawServer, Server, read_head, route, text, to, utf8};
+use crate::support::{
+    Connection, Edge, RawServer, Server, Silent, fetch, fetch_with, read_head, route, text, to,
+    utf8,
+};
 
 #[tokio::test]
 async fn a_held_request_is_released_by_the_next_table() {
     let edge = Edge::start().await;
     edge.apply(vec![route(Backend::Hold { timeout_ms: 20_000 })]).await;
     let address = edge.address;
-    let held = tokio::spawn(async move { crate::support::fetch(address, Request::get("/")).await });
+    let held = tokio::spawn(async move { fetch(address, Request::get("/")).await });
     edge.until("a request is held", |status| status.services[0].held == 1).await;
     let server = Server::named("new").await;
     edge.apply(vec![to(&[&server])]).await;
@@ -59,9 +62,7 @@ async fn requests_in_flight_on_a_target_that_left_are_counted_and_finish() {
     edge.apply(vec![to(&[&old])]).await;
     let address = edge.address;
     let waiting: Vec<_> = (0..3)
-        .map(|_| {
-            tokio::spawn(async move { crate::support::fetch(address, Request::get("/")).await })
-        })
+        .map(|_| tokio::spawn(async move { fetch(address, Request::get("/")).await }))
         .collect();
     arrived.acquire_many(3).await.unwrap().forget();
 
@@ -141,9 +142,8 @@ async fn when_nothing_can_be_reached_a_request_waits_for_a_newer_table() {
     gone.stop().await;
     edge.apply(vec![old]).await;
     let address = edge.address;
-    let waiting = tokio::spawn(async move {
-        crate::support::fetch_with(address, Request::post("/"), "body").await
-    });
+    let waiting =
+        tokio::spawn(async move { fetch_with(address, Request::post("/"), "body").await });
     edge.until("a request waits", |status| status.services[0].held == 1).await;
     edge.apply(vec![to(&[&new])]).await;
     assert_eq!(utf8(&waiting.await.unwrap().1), "new");
@@ -155,7 +155,7 @@ async fn a_long_hold_leaves_time_for_a_target_that_is_not_there_yet() {
     let edge = Edge::start().await;
     edge.apply(vec![route(Backend::Hold { timeout_ms: 20_000 })]).await;
     let address = edge.address;
-    let held = tokio::spawn(async move { crate::support::fetch(address, Request::get("/")).await });
+    let held = tokio::spawn(async move { fetch(address, Request::get("/")).await });
     edge.until("a request is held", |status| status.services[0].held == 1).await;
     // Longer than a request waits for a target that cannot be reached.
     sleep(Duration::from_millis(2_300)).await;
@@ -374,4 +374,45 @@ async fn an_unsent_post_moves_on_when_its_kept_connection_was_closed() {
         closed.notified().await;
     }
     assert_eq!(edge.service().await.failed, 0);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_target_that_vanished_follows_the_new_table_at_once() {
+    let edge = Edge::start_with(|config| {
+        // However long that could take.
+        config.settings.limits.upstream_connect_timeout = Duration::from_secs(3600);
+    })
+    .await;
+    let silent = Silent::new();
+    edge.apply(vec![silent.route()]).await;
+    let address = edge.address;
+    for method in [Method::GET, Method::POST] {
+        let request = Request::builder().method(method).uri("/");
+        let waiting = tokio::spawn(fetch_with(address, request, "body"));
+        edge.until("it connects", |status| {
+            status.targets.iter().any(|target| target.in_flight == 1)
+        })
+        .await;
+        let successor = Server::named("successor").await;
+        edge.apply(vec![to(&[&successor])]).await;
+        let (head, body) = waiting.await.unwrap();
+        assert_eq!((head.status.as_u16(), utf8(&body)), (200, "successor"));
+        edge.apply(vec![silent.route()]).await;
+    }
+    assert_eq!(edge.service().await.failed, 0);
+}
+
+#[tokio::test]
+async fn a_target_that_does_not_answer_is_given_up_for_another_soon() {
+    let edge = Edge::start().await;
+    let (silent, server) = (Silent::new(), Server::named("ok").await);
+    let mut both = silent.route();
+    if let Backend::Targets(targets) = &mut both.backend {
+        targets.push(server.target());
+    }
+    edge.apply(vec![both]).await;
+    for _ in 0..20 {
+        assert_eq!(utf8(&fetch(edge.address, Request::get("/")).await.1), "ok");
+    }
+    assert!(edge::Limits::default().upstream_connect_timeout <= Duration::from_millis(100));
 }

@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a_head_that_is_too_large_is_answered_431() {
-    let edge = Edge::start_with(|config| config.limits.max_header_bytes = 4096).await;
+    let edge = Edge::start_with(|config| config.settings.limits.max_header_bytes = 4096).await;
     let server = Server::named("ok").await;
     edge.apply(vec![to(&[&server])]).await;
     let with = |bytes| Request::get("/").header("x-large", "x".repeat(bytes));
@@ -29,7 +29,7 @@ async fn a_head_that_is_too_large_is_answered_431() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_answered_413() {
-    let edge = Edge::start_with(|config| config.limits.max_body_bytes = Some(1000)).await;
+    let edge = Edge::start_with(|config| config.settings.limits.max_body_bytes = Some(1000)).await;
     let server = Server::start(|request: Request<hyper::body::Incoming>| async move {
         use http_body_util::BodyExt;
         let body = request.into_body().collect().await.map(|body| body.to_bytes());
@@ -56,10 +56,71 @@ async fn a_body_that_is_too_large_is_answered_413() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
-    let edge = Edge::start_with(|config| config.limits.header_timeout = SHORT).await;
+async fn a_connection_without_a_request_ends_in_time() {
+    let edge =
+        Edge::start_with(|config| config.settings.limits.first_request_timeout = SHORT).await;
     edge.apply(vec![]).await;
-    for start in ["", "P", "GET / HTTP/1.1\r\nhost: sho"] {
+    for start in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let mut client = TcpStream::connect(edge.address).await.unwrap();
+        client.write_all(start.as_bytes()).await.unwrap();
+        let closed = timeout(LONG, client.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "still open after {start:?}");
+    }
+    edge.until("no connections", |status| status.connections == 0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_nothing_more_ends_in_time() {
+    let edge = Edge::start_with(|config| config.settings.limits.keep_alive_timeout = SHORT).await;
+    let server = Server::named("ok").await;
+    edge.apply(vec![to(&[&server])]).await;
+    let mut client = TcpStream::connect(edge.address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: shop.localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(LONG, client.read_to_string(&mut answer)).await.expect("closed").unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ok"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_is_not_ended_while_its_request_is_answered_or_its_tunnel_is_open() {
+    let edge = Edge::start_with(|config| {
+        config.settings.limits.first_request_timeout = SHORT;
+        config.settings.limits.keep_alive_timeout = SHORT;
+        config.settings.limits.header_timeout = SHORT;
+    })
+    .await;
+    let server = RawServer::start(|mut stream| async move {
+        let head = read_head(&mut stream).await;
+        tokio::time::sleep(SHORT * 4).await;
+        let answer: &[u8] = match head.contains("upgrade: websocket") {
+            true => b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+            false => b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n",
+        };
+        stream.write_all(answer).await.unwrap();
+        tokio::time::sleep(SHORT * 4).await;
+        stream.write_all(b"ok").await.unwrap();
+    })
+    .await;
+    edge.apply(vec![server.route()]).await;
+    for headers in ["", "connection: upgrade\r\nupgrade: websocket\r\n"] {
+        let mut client = TcpStream::connect(edge.address).await.unwrap();
+        let request = format!("GET / HTTP/1.1\r\nhost: shop.localhost\r\n{headers}\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        read_head(&mut client).await;
+        assert_eq!(edge.status().await.connections, 1);
+        let mut body = [0; 2];
+        client.read_exact(&mut body).await.unwrap();
+        assert_eq!(&body, b"ok", "{headers}");
+        drop(client);
+        edge.until("no connections", |status| status.connections == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
+    let edge = Edge::start_with(|config| config.settings.limits.header_timeout = SHORT).await;
+    edge.apply(vec![]).await;
+    for start in ["GET", "GET / HTTP/1.1\r\nhost: sho"] {
         let mut client = TcpStream::connect(edge.address).await.unwrap();
         client.write_all(start.as_bytes()).await.unwrap();
         let closed = timeout(LONG, client.read_to_end(&mut Vec::new())).await;
@@ -70,7 +131,7 @@ async fn a_head_that_does_not_arrive_in_time_ends_the_connection() {
 
 #[tokio::test]
 async fn a_client_that_stalls_in_its_body_is_answered_408_and_is_no_failure() {
-    let edge = Edge::start_with(|config| config.limits.idle_timeout = SHORT).await;
+    let edge = Edge::start_with(|config| config.settings.limits.idle_timeout = SHORT).await;
     let server = RawServer::start(|mut stream| async move {
         read_head(&mut stream).await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -90,7 +151,7 @@ async fn a_client_that_stalls_in_its_body_is_answered_408_and_is_no_failure() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_off() {
-    let edge = Edge::start_with(|config| config.limits.idle_timeout = SHORT).await;
+    let edge = Edge::start_with(|config| config.settings.limits.idle_timeout = SHORT).await;
     let server =
         Server::start(|_| async { crate::support::text(vec![b'x'; 64 * 1024 * 1024]) }).await;
     edge.apply(vec![to(&[&server])]).await;
@@ -104,7 +165,8 @@ async fn a_client_that_takes_nothing_is_cut_off() {
 
 #[tokio::test]
 async fn a_target_that_does_not_answer_is_answered_for_with_504() {
-    let edge = Edge::start_with(|config| config.limits.upstream_response_timeout = SHORT).await;
+    let edge =
+        Edge::start_with(|config| config.settings.limits.upstream_response_timeout = SHORT).await;
     let server = RawServer::start(|mut stream| async move {
         read_head(&mut stream).await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -121,7 +183,8 @@ async fn a_target_that_does_not_answer_is_answered_for_with_504() {
 
 #[tokio::test]
 async fn a_target_that_stalls_in_its_answer_is_cut_off_but_event_streams_may_be_silent() {
-    let edge = Edge::start_with(|config| config.limits.upstream_response_timeout = SHORT).await;
+    let edge =
+        Edge::start_with(|config| config.settings.limits.upstream_response_timeout = SHORT).await;
     for (content_type, whole) in [("text/html", false), ("text/event-stream", true)] {
         let server = RawServer::start(move |mut stream| async move {
             read_head(&mut stream).await;
@@ -138,26 +201,4 @@ async fn a_target_that_stalls_in_its_answer_is_cut_off_but_event_streams_may_be_
         assert_eq!(got.is_ok(), whole, "{content_type}");
     }
     assert_eq!(edge.service().await.failed, 1);
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_wait_their_turn() {
-    let edge = Edge::start_with(|config| {
-        config.limits.max_connections = 4;
-        config.threads = 1;
-    })
-    .await;
-    let server = Server::named("ok").await;
-    edge.apply(vec![to(&[&server])]).await;
-    let mut open = Vec::new();
-    for _ in 0..4 {
-        let mut connection = crate::support::Connection::open(edge.address).await.unwrap();
-        connection.send(Request::get("/"), Bytes::new()).await.unwrap();
-        open.push(connection);
-    }
-    let address = edge.address;
-    let fifth = tokio::spawn(async move { fetch(address, Request::get("/")).await });
-    assert_eq!(edge.status().await.connections, 4);
-    open.pop();
-    assert_eq!(fifth.await.unwrap().0.status, 200);
 }

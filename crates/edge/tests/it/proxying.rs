@@ -64,6 +64,88 @@ async fn a_target_is_told_who_asked_for_which_host() {
 }
 
 #[tokio::test]
+async fn bytes_that_a_strict_url_would_escape_reach_the_target_escaped() {
+    let edge = Edge::start().await;
+    let server = Server::start(|request| async move { text(request.uri().to_string()) }).await;
+    edge.apply(vec![to(&[&server])]).await;
+    let mut client = TcpStream::connect(edge.address).await.unwrap();
+    // On one connection, with bodies between: only targets are touched.
+    for (target, expect) in [
+        ("/?filter={\"a\":1}", "/?filter={%22a%22:1}"),
+        ("/\u{17e}/`<b>?q=\u{17e}#x", "/%C5%BE/%60%3Cb%3E?q=%C5%BE%23x"),
+        ("/plain?a=%22[]", "/plain?a=%22[]"),
+    ] {
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nhost: shop.localhost\r\ncontent-length: 16\r\n\r\n\
+             GET \"<>\" HTTP/1.1"
+        );
+        client.write_all(request.as_bytes()).await.unwrap();
+        let head = read_head(&mut client).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {head}");
+        let mut body = vec![0; expect.len()];
+        client.read_exact(&mut body).await.unwrap();
+        assert_eq!(String::from_utf8(body).unwrap(), expect);
+    }
+    // In pieces, and so long that escaping makes it longer than what is read at once.
+    let long = "\"".repeat(9_000);
+    client.write_all(b"GET /?q=").await.unwrap();
+    client.write_all(long.as_bytes()).await.unwrap();
+    let rest = " HTTP/1.1\r\nhost: shop.localhost\r\nconnection: close\r\n\r\n";
+    client.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with(&format!("/?q={}", "%22".repeat(9_000))), "{}", answer.len());
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_with_words() {
+    let edge = Edge::start().await;
+    let server = Server::named("ok").await;
+    edge.apply(vec![to(&[&server])]).await;
+    for (request, status) in [
+        ("GET /\x01 HTTP/1.1\r\nhost: shop.localhost\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nhost : shop.localhost\r\n\r\n", "400"),
+        ("nonsense\r\n\r\n", "400"),
+    ] {
+        let mut client = TcpStream::connect(edge.address).await.unwrap();
+        // Also when it is not the first on its connection.
+        client.write_all(b"GET / HTTP/1.1\r\nhost: shop.localhost\r\n\r\n").await.unwrap();
+        assert!(read_head(&mut client).await.starts_with("HTTP/1.1 200 "));
+        client.read_exact(&mut [0; 2]).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+        assert!(answer.contains("This request cannot be read"), "{request}: {answer}");
+    }
+    assert_eq!(edge.service().await.failed, 0);
+}
+
+#[tokio::test]
+async fn what_a_client_says_about_its_own_address_reaches_no_target() {
+    let edge = Edge::start().await;
+    let server = seen_headers().await;
+    edge.apply(vec![to(&[&server])]).await;
+    let request = || {
+        let names = ["x-forwarded-for", "cf-connecting-ip", "true-client-ip", "x-real-ip"];
+        let more = ["forwarded", "x-forwarded-host", "x-forwarded-proto", "x_forwarded_for"];
+        let all = names.into_iter().chain(more);
+        all.fold(Request::get("/"), |request, name| request.header(name, "6.6.6.6"))
+    };
+    let (_, body) = fetch(edge.address, request()).await;
+    assert!(!utf8(&body).contains("6.6.6.6"), "{body:?}");
+    assert!(utf8(&body).contains("x-forwarded-for: 127.0.0.1"), "{body:?}");
+    let trusting = Edge::start_with(|config| {
+        config.settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    trusting.apply(vec![to(&[&server])]).await;
+    let (_, body) = fetch(trusting.address, request()).await;
+    assert!(utf8(&body).contains("x-forwarded-for: 6.6.6.6, 127.0.0.1"), "{body:?}");
+    assert!(utf8(&body).contains("x-real-ip: 6.6.6.6"), "{body:?}");
+}
+
+#[tokio::test]
 async fn bodies_stream_both_ways_at_the_same_time() {
     let edge = Edge::start().await;
     let server =

@@ -348,3 +348,26 @@ async fn a_silent_connection_does_not_hold_up_the_end_of_the_edge() {
     assert_eq!(timeout(PATIENCE, silent.read(&mut [0])).await.unwrap().unwrap(), 0);
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn an_answer_on_a_published_port_may_take_as_long_as_it_likes() {
+    const SHORT: Duration = Duration::from_millis(50);
+    let edge = Edge::start_with(|config| {
+        config.settings.limits.upstream_response_timeout = SHORT;
+    })
+    .await;
+    let server = RawServer::start(|mut stream| async move {
+        crate::support::read_head(&mut stream).await;
+        tokio::time::sleep(SHORT * 4).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndo").await.unwrap();
+        tokio::time::sleep(SHORT * 4).await;
+        stream.write_all(b"ne").await.unwrap();
+    })
+    .await;
+    let address = free_address();
+    let target = Target { id: server.id.clone(), address: server.address };
+    edge.publish(vec![http(address, Backend::Targets(vec![target]))]).await;
+    let (head, body) = fetch(address, Request::get("/")).await;
+    assert_eq!((head.status.as_u16(), utf8(&body)), (200, "done"));
+    assert!(edge::Limits::default().upstream_response_timeout >= Duration::from_secs(100 * 60));
+}

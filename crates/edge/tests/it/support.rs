@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use edge::{Applied, Client, Config, Error, Limits, ServiceCounters, Status};
+use edge::{Applied, Client, Config, Error, ServiceCounters, Settings, Status};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -43,7 +43,7 @@ pub(crate) fn config(directory: &Path) -> Config {
         dns_port: 0,
         dns_upstreams: Some(vec![]),
         threads: 2,
-        limits: Limits::default(),
+        settings: Settings::default(),
     }
 }
 
@@ -265,6 +265,40 @@ impl Drop for RawServer {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// An address that answers no connection, as that of an instance that has vanished: its queue is
+/// full, and nobody takes from it.
+pub(crate) struct Silent {
+    listener: socket2::Socket,
+    _queued: Vec<socket2::Socket>,
+}
+
+impl Silent {
+    pub(crate) fn new() -> Self {
+        let listener = stream_socket();
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        listener.bind(&loopback.into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut queued = Vec::new();
+        loop {
+            let next = stream_socket();
+            if next.connect_timeout(&address, Duration::from_millis(100)).is_err() {
+                return Self { listener, _queued: queued };
+            }
+            queued.push(next);
+        }
+    }
+
+    pub(crate) fn route(&self) -> Route {
+        let address = self.listener.local_addr().unwrap().as_socket().unwrap();
+        route(Backend::Targets(vec![Target { id: new_id(), address }]))
+    }
+}
+
+fn stream_socket() -> socket2::Socket {
+    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap()
 }
 
 /// Reads a request head.

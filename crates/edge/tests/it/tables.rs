@@ -88,6 +88,52 @@ async fn hosts_are_found_without_regard_to_case_and_port() {
 }
 
 #[tokio::test]
+async fn a_wildcard_stands_for_one_or_more_labels_and_an_exact_host_wins() {
+    let edge = Edge::start().await;
+    let servers =
+        [Server::named("wild").await, Server::named("inner").await, Server::named("exact").await];
+    let on = |server: &Server, host: &str| {
+        let mut route = to(&[server]);
+        route.hosts = vec![host.into()];
+        route
+    };
+    edge.apply(vec![
+        on(&servers[0], "*.wild.example.test"),
+        on(&servers[1], "*.inner.wild.example.test"),
+        on(&servers[2], "exact.wild.example.test"),
+    ])
+    .await;
+    for (host, expect) in [
+        ("a.wild.example.test", "wild"),
+        ("A.B.wild.example.test:8080", "wild"),
+        ("exact.wild.example.test", "exact"),
+        ("x.exact.wild.example.test", "wild"),
+        ("inner.wild.example.test", "wild"),
+        ("x.inner.wild.example.test", "inner"),
+    ] {
+        let (head, body) = fetch(edge.address, Request::get("/").header("host", host)).await;
+        assert_eq!((head.status.as_u16(), utf8(&body)), (200, expect), "{host}");
+    }
+    for host in ["wild.example.test", "awild.example.test", ".wild.example.test", "*"] {
+        let (head, _) = fetch(edge.address, Request::get("/").header("host", host)).await;
+        assert_eq!(head.status, 404, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn which_hosts_there_are_is_told_to_nobody_for_whom_a_proxy_speaks() {
+    let edge = Edge::start().await;
+    let server = Server::named("shop").await;
+    edge.apply(vec![to(&[&server])]).await;
+    for header in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
+        let request = Request::get("/").header("host", "b.example").header(header, "1.2.3.4");
+        let (head, body) = fetch(edge.address, request).await;
+        assert_eq!(head.status, 404);
+        assert!(!utf8(&body).contains("shop"), "{header}: {body:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_host_is_told_which_local_ones_there_are_and_no_others() {
     let edge = Edge::start().await;
     let server = Server::named("shop").await;
@@ -170,7 +216,10 @@ async fn telling(name: &'static str) -> Server {
 
 #[tokio::test]
 async fn several_services_share_a_host_and_are_told_the_prefix_that_was_taken_off() {
-    let edge = Edge::start().await;
+    let edge = Edge::start_with(|config| {
+        config.settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
     let web = telling("web").await;
     let api = telling("api").await;
     let hooks = telling("hooks").await;
@@ -198,7 +247,7 @@ async fn several_services_share_a_host_and_are_told_the_prefix_that_was_taken_of
     ] {
         assert_eq!(utf8(&edge.get(path).await.1), expect, "{path}");
     }
-    // A proxy on this machine has taken something off before.
+    // A trusted proxy has taken something off before.
     let request = Request::get("/api/v1").header("x-forwarded-prefix", "/shop");
     assert_eq!(utf8(&fetch(edge.address, request).await.1), "api /v1 /shop/api");
     // Where a redirect leads is the service's own business.

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod lifecycle;
 mod roles;
 mod source;
+mod traffic;
 
 pub(crate) use lifecycle::{
     CancelArgs, DeployArgs, EnvArgs, EnvChangeArgs, EnvCommand, EnvListArgs, EnvSetArgs,

@@ -18,7 +18,7 @@ pub(crate) fn run(args: EdgeArgs) -> Outcome {
         dns_port: args.dns_port,
         dns_upstreams: None,
         threads: 0,
-        limits: edge::Limits::default(),
+        settings: args.settings,
     };
     edge::run(config).map_err(|error| {
         tracing::error!("{}", chain(&error));

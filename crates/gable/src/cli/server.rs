@@ -49,6 +49,7 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
         run_dir: paths.run_dir.clone(),
         executable: vec![executable.into()],
         listen: settings.listen,
+        edge: settings.edge,
         operator_env,
         registries: registries(&paths.state_dir)?,
         timeouts: Timeouts {

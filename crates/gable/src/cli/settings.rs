@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<SocketAddr>,
     /// The file with the operator's variables.
     pub(crate) operator_env: Option<PathBuf>,
+    /// What clients of the edge may do.
+    pub(crate) edge: edge::Settings,
 }
 
 impl Settings {
@@ -64,6 +66,7 @@ impl Settings {
         if self.listen.is_empty() {
             self.listen.push(SocketAddr::from(DEFAULT_LISTEN));
         }
+        args.edge.apply(&mut self.edge);
         if args.operator_env.is_some() {
             self.operator_env.clone_from(&args.operator_env);
         }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::traffic::EdgeFlags;
+
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
     /// Directory of sockets and secrets, on a tmpfs [default: derived from the state directory]
@@ -17,6 +19,8 @@ pub(crate) struct ServerArgs {
     /// A file of variables that every build and instance gets [default: as it was last time]
     #[arg(long, value_name = "FILE")]
     pub(crate) operator_env: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) edge: EdgeFlags,
     /// How long new instances may take to become healthy, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900, env = "GABLE_HEALTH_TIMEOUT")]
     pub(crate) health_timeout: u64,
@@ -54,10 +58,17 @@ pub(crate) struct EdgeArgs {
     /// The file that the last route table is kept in
     #[arg(long, value_name = "PATH")]
     pub(crate) table: PathBuf,
+    /// What the operator chose, as JSON
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = settings)]
+    pub(crate) settings: edge::Settings,
     /// Port of private DNS
     #[arg(long, value_name = "PORT", default_value_t = 53)]
     pub(crate) dns_port: u16,
     /// What is logged
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "GABLE_LOG")]
     pub(crate) log: String,
+}
+
+fn settings(text: &str) -> Result<edge::Settings, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
