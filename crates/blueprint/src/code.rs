@@ -87,6 +87,8 @@ codes! {
         "A compose file grows beyond any real one when its files, aliases and variables are followed.";
     BadValue "bad-value" Error Error
         "A value cannot be understood, and nothing tells what it should be.";
+    BadName "bad-name" Error Error
+        "A name holds a line break, a control character or, of a variable, a blank or a `=`.";
     NotDeclared "not-declared" Error Error
         "A service, volume, network, config or secret is named that no file declares.";
     DependencyCircle "dependency-circle" Error Error

@@ -199,9 +199,9 @@ pub fn explain(input: &Input) -> Vec<Explanation> {
 
 /// Shows a finding with its line; see [`crate::render`].
 #[must_use]
-pub fn render(finding: &Finding, input: &Input, colour: bool) -> String {
+pub fn render(finding: &Finding, input: &Input, style: Option<&str>) -> String {
     let file = finding.file.as_deref().unwrap_or_default();
-    crate::render(finding, input.text(file), file, colour)
+    crate::render(finding, input.text(file), file, style)
 }
 
 fn run(input: &Input) -> (Reading, Vec<Explanation>) {

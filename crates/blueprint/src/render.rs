@@ -15,9 +15,10 @@ const LEAD_CHARS: usize = 40;
 const TAB: &str = "    ";
 
 /// Shows a finding with its line: what, where, the snippet, and behind a blank line the hint.
-/// Values of environment variables are hidden. The result ends without a line break.
+/// Values of environment variables are hidden. `style` is what a style begins with, where there are
+/// styles: `ESC [` on a terminal. The result ends without a line break.
 #[must_use]
-pub fn render(finding: &Finding, source: &str, file_name: &str, colour: bool) -> String {
+pub fn render(finding: &Finding, source: &str, file_name: &str, style: Option<&str>) -> String {
     let source = Source::new(source);
     let span = &finding.span;
     let index = span.line.saturating_sub(1);
@@ -35,8 +36,9 @@ pub fn render(finding: &Finding, source: &str, file_name: &str, colour: bool) ->
         Severity::Repair => ("repaired", "33"),
         Severity::Note => ("note", "36"),
     };
-    let paint = |code: &str, text: &str| {
-        if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    let paint = |code: &str, text: &str| match style {
+        Some(begin) => format!("{begin}{code}m{text}{begin}0m"),
+        None => text.to_owned(),
     };
     let title = paint(&format!("1;{code}"), &format!("{word}[{}]", finding.code));
     let mut text = format!("{title}: {}\n", finding.message);
@@ -115,7 +117,7 @@ mod tests {
             hint: Some("remove it".to_owned()),
             repair: None,
         };
-        render(&finding, text, "render.yaml", false)
+        render(&finding, text, "render.yaml", None)
     }
 
     #[test]
@@ -187,7 +189,7 @@ mod tests {
         )
         .problems
         .remove(0);
-        let coloured = render(&finding, text, "render.yaml", true);
+        let coloured = render(&finding, text, "render.yaml", Some("\u{1b}["));
         let mut plain = String::new();
         let mut rest = coloured.as_str();
         while let Some(at) = rest.find('\u{1b}') {
@@ -195,6 +197,6 @@ mod tests {
             rest = &rest[at + rest[at..].find('m').unwrap() + 1..];
         }
         plain.push_str(rest);
-        assert_eq!(plain, render(&finding, text, "render.yaml", false));
+        assert_eq!(plain, render(&finding, text, "render.yaml", None));
     }
 }

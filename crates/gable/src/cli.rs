@@ -12,6 +12,7 @@ mod down;
 mod edge;
 mod env;
 mod env_file;
+mod escape;
 mod exec;
 mod explain;
 mod interrupts;

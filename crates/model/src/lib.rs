@@ -16,6 +16,7 @@ pub mod problem;
 pub mod release;
 pub mod route;
 pub mod service;
+pub mod text;
 
 pub use artifact::{Artifact, Build, BuildStatus, Commit};
 pub use container::{

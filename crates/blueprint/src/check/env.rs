@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
+use model::text::check_variable_name;
 use model::{EnvSource, EnvVar};
 
 use crate::catalog::Place;
@@ -90,8 +91,20 @@ impl Checker<'_> {
         (vars, links)
     }
 
+    /// Names that no process can be given, or that would steer a terminal, are refused.
+    fn check_names(&mut self, vars: &[DraftVar]) {
+        for var in vars {
+            if let Err(fault) = check_variable_name(&var.key) {
+                let message = format!("this cannot be the name of a variable: {fault}");
+                self.add(Code::BadName, var.key_bytes.clone(), &var.path, message)
+                    .hint("names of variables hold no blank, no line break, no quote and no `=`");
+            }
+        }
+    }
+
     /// Of two variables with one key, the last counts.
     pub(super) fn last_counts(&mut self, vars: &mut Vec<DraftVar>) {
+        self.check_names(vars);
         let mut last: HashMap<String, (Range<usize>, String)> = HashMap::new();
         let mut kept = Vec::with_capacity(vars.len());
         for var in std::mem::take(vars).into_iter().rev() {

@@ -1,5 +1,6 @@
 //! An item of `services`: what it is, and who reads it.
 
+use model::text::check_name;
 use model::{Runtime, ServiceKind};
 
 use crate::blueprint::Noun;
@@ -134,6 +135,11 @@ impl Checker<'_> {
             let message = format!("{what} has no name; the name is its identity");
             self.add(Code::MissingName, fields.anchor(), &fields.path, message)
                 .hint("write `name: …`");
+        }
+        if let Some(Err(fault)) = name.as_deref().map(check_name) {
+            let message = format!("this cannot be the name of {what}: {fault}");
+            self.add(Code::BadName, fields.anchor(), &fields.path, message)
+                .hint("names stand on one line and hold no control characters");
         }
         name
     }

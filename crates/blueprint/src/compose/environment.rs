@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use model::text::{NameFault, check_variable_name};
 use model::{EnvSource, EnvVar};
 
 use crate::code::Code;
@@ -17,15 +18,18 @@ impl Reader<'_> {
         let mut variables = Variables::default();
         if let Some(files) = service.get("env_file") {
             for (key, value) in self.env_files(&files) {
+                if let Err(fault) = check_variable_name(&key) {
+                    self.bad_variable(fault, &files.node.at, &files.path);
+                    continue;
+                }
                 let source = self.given(&key, value, false, (&files.node.at, &files.path));
                 variables.set(key, source);
             }
         }
         if let Some(own) = service.get("environment") {
             for pair in self.pairs(&own) {
-                if pair.key.is_empty() {
-                    let message = "a variable of `environment` has no name".to_owned();
-                    self.add(Code::BadValue, &own.node.at, &own.path, message);
+                if let Err(fault) = check_variable_name(&pair.key) {
+                    self.bad_variable(fault, &pair.key_at, &own.path);
                     continue;
                 }
                 let place = (&own.node.at, own.path.as_str());
@@ -34,6 +38,12 @@ impl Reader<'_> {
             }
         }
         variables.env
+    }
+
+    fn bad_variable(&mut self, fault: NameFault, at: &At, path: &str) {
+        let message = format!("this cannot be the name of a variable: {fault}");
+        self.add(Code::BadName, at, path, message)
+            .hint("names of variables hold no blank, no line break, no quote and no `=`");
     }
 
     /// A value, or where it comes from when the file has none.

@@ -6,13 +6,14 @@ use std::ops::RangeInclusive;
 use crate::code::Code;
 
 use super::merge;
-use super::node::{Entry, Node, Value, View};
+use super::node::{At, Entry, Node, Value, View};
 use super::reader::Reader;
 
 /// One pair of `environment` and its kin.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub(crate) key: String,
+    pub(crate) key_at: At,
     /// `None` where there is a key only.
     pub(crate) value: Option<String>,
     /// Whether the value is one variable that has none.
@@ -174,7 +175,7 @@ impl Reader<'_> {
         };
         let is_unset = scalar.unset.as_ref().is_some_and(|unset| unset.before == 0);
         let value = (!scalar.is_null()).then(|| scalar.text.clone());
-        Some(Pair { key: entry.key, value, is_unset })
+        Some(Pair { key: entry.key, key_at: entry.key_at, value, is_unset })
     }
 }
 

@@ -41,7 +41,7 @@ fn every_file_of_the_corpus_is_understood_or_refused_with_a_place() {
         let mut seen = std::collections::BTreeSet::new();
         for finding in &reading.problems {
             assert!(finding.span.line >= 1 && finding.span.column >= 1, "{name}");
-            let shown = render(finding, text, name, false);
+            let shown = render(finding, text, name, None);
             assert!(
                 shown.contains(&format!("{name}:{}:{}", finding.span.line, finding.span.column)),
                 "{shown}"
@@ -58,7 +58,7 @@ fn every_file_of_the_corpus_is_understood_or_refused_with_a_place() {
         if !reading.is_accepted() {
             refused.push(name);
             for finding in errors(&reading) {
-                println!("{}\n", render(finding, text, name, false));
+                println!("{}\n", render(finding, text, name, None));
             }
         } else if reading.is_clean() {
             clean += 1;
@@ -103,7 +103,7 @@ fn mending_a_file_takes_findings_away_and_never_changes_what_it_means() {
             for finding in
                 after.problems.iter().filter(|finding| finding.severity == Severity::Repair)
             {
-                println!("left: {}\n", render(finding, &fixed.text, name, false));
+                println!("left: {}\n", render(finding, &fixed.text, name, None));
             }
         }
     }

@@ -249,10 +249,30 @@ fn no_finding_and_no_explanation_holds_a_value() {
         for reading in [tolerant(&text), strict(&text)] {
             for finding in &reading.problems {
                 assert!(!format!("{finding:?}").contains(secret), "{var}: {finding:?}");
-                let shown = render(finding, &text, "render.yaml", false);
+                let shown = render(finding, &text, "render.yaml", None);
                 assert!(!shown.contains(secret), "{var}:\n{shown}");
             }
             assert!(!format!("{:?}", explain(&reading)).contains(secret), "{var}");
         }
     }
+}
+
+#[test]
+fn a_name_that_no_process_can_be_given_is_refused_with_its_position() {
+    let reading = tolerant(
+        "services:\n  - type: worker\n    name: w\n    runtime: node\n    startCommand: x\n    buildCommand: x\n    envVars:\n      - {key: MY KEY, value: hunter2}\n      - {key: \"A\\nB\", value: hunter2}\n      - {key: A=B, value: hunter2}\n      - {key: fine.name, value: x}\nenvVarGroups:\n  - name: \"g\\e[2J\"\n    envVars: [{key: \"G\\x9b\", value: x}]\n",
+    );
+    assert!(reading.blueprint.is_none());
+    let refused: String = findings(&reading)
+        .lines()
+        .filter(|line| line.contains("bad-name"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    insta::assert_snapshot!(refused, @r"
+    8:15 error bad-name: this cannot be the name of a variable: it holds a blank at position 3
+    9:15 error bad-name: this cannot be the name of a variable: it holds a line break at position 2
+    10:15 error bad-name: this cannot be the name of a variable: it holds a `=` at position 2
+    13:5 error bad-name: this cannot be the name of a group: it holds the character \u{1b} at position 2
+    14:21 error bad-name: this cannot be the name of a variable: it holds the character \u{9b} at position 2
+    ");
 }

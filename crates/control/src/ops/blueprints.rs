@@ -12,6 +12,7 @@ mod wire_facts;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use model::text::check_name;
 use model::{
     Commit, Deploy, DeployTrigger, EnvOwner, EnvironmentId, Problem, Release, Runtime, Service,
     ServiceId, ValueOrigin,
@@ -23,7 +24,7 @@ use store::services::ServiceRow;
 use crate::environments;
 use crate::error::Error;
 use crate::instances;
-use crate::ops::deploys;
+use crate::ops::{deploys, env_vars};
 use crate::platform::Platform;
 
 pub use read::Source;
@@ -167,6 +168,7 @@ pub struct Applied {
 /// # Errors
 /// When the source cannot be read, or there is no Blueprint in it.
 pub async fn plan(platform: &Platform, request: &Request) -> Result<Draft, Error> {
+    check(request)?;
     let reading = read::read(platform, request).await?;
     let picture = facts::Picture::imagined(platform, &reading, request)?;
     compare::draft(platform, &reading, &picture).await.map(|(draft, _)| draft)
@@ -177,6 +179,7 @@ pub async fn plan(platform: &Platform, request: &Request) -> Result<Draft, Error
 /// # Errors
 /// When the source cannot be read, there is no Blueprint in it, or the store refuses.
 pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Error> {
+    check(request)?;
     if let Some(env) = &request.operator_env {
         let mut merged = platform.config.operator_env.clone();
         merged.retain(|(key, _)| !env.iter().any(|(given, _)| given == key));
@@ -218,6 +221,22 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
     let mut notes = written.notes;
     notes.extend(taken_ports(platform, &resolved));
     Ok(Applied { draft: Draft { changes: draft.changes, notes, ..written }, deploys })
+}
+
+/// That the names in a request can be names.
+fn check(request: &Request) -> Result<(), Error> {
+    let operator = request.operator_env.iter().flatten().map(|(key, _)| key);
+    for key in request.set.iter().map(|assignment| &assignment.key).chain(operator) {
+        env_vars::check_variable(key)?;
+    }
+    match request.project.as_deref().map(check_name) {
+        Some(Err(fault)) => {
+            Err(Problem::new("bad-name", format!("this cannot be the name of a project: {fault}"))
+                .hint("name it with letters, digits and hyphens: `--project shop`")
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Ports of these services that the edge could not take.

@@ -2,6 +2,7 @@
 //! a person gives.
 
 use jiff::Timestamp;
+use model::text::check_variable_name;
 use model::{Deploy, EnvOwner, Problem, ServiceId, ValueOrigin};
 use reconcile::wiring::Origin;
 use secrecy::SecretString;
@@ -64,7 +65,8 @@ pub fn list(platform: &Platform, id: &ServiceId) -> Result<Vec<Entry>, Error> {
         entries.push(Entry {
             readers: readers(platform, &row, &variable.key)?,
             value: environments::plain_value(&variable),
-            is_secret: variable.is_secret,
+            // Releases of earlier versions say of hand-set values that they are none.
+            is_secret: variable.is_secret || variable.origin == Origin::Operator,
             phase: variable.phase.to_string(),
             origin: variable.origin.to_string(),
             is_set_by_hand: variable.origin == Origin::Operator,
@@ -116,6 +118,9 @@ pub struct Changed {
 /// When there is no such service, or the deploy is refused.
 pub async fn change(platform: &Platform, id: &ServiceId, change: Change) -> Result<Changed, Error> {
     let row = deploys::service(platform, id)?;
+    for (key, _) in &change.set {
+        check_variable(key)?;
+    }
     let owner = EnvOwner::Service(row.definition.name.clone());
     let slot =
         |key| store::values::Slot { environment_id: &row.environment_id, owner: &owner, key };
@@ -132,4 +137,16 @@ pub async fn change(platform: &Platform, id: &ServiceId, change: Change) -> Resu
         deploys.push(blueprints::redeploy(platform, id, Redeploy::default()).await?);
     }
     Ok(Changed { has_changed, deploys })
+}
+
+/// That a process can be given a variable of this name.
+///
+/// # Errors
+/// When it cannot, without the name: a value may stand there by mistake.
+pub(crate) fn check_variable(key: &str) -> Result<(), Error> {
+    check_variable_name(key).map_err(|fault| {
+        Problem::new("bad-name", format!("this cannot be the name of a variable: {fault}"))
+            .hint("names of variables hold no blank, no line break, no quote and no `=`")
+            .into()
+    })
 }

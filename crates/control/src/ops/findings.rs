@@ -60,6 +60,6 @@ impl Draft {
     fn render(&self, found: &blueprint::Finding) -> String {
         let file = found.file.as_deref().unwrap_or(&self.blueprint_file);
         let text = self.texts.get(file).map_or("", String::as_str);
-        blueprint::render(found, text, file, false)
+        blueprint::render(found, text, file, None)
     }
 }

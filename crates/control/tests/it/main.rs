@@ -9,6 +9,9 @@ mod logs;
 mod plans;
 mod status;
 
+use std::path::Path;
+
+use control::ops::blueprints::Request;
 use control::{Error, Platform, testing};
 use model::{Environment, InstanceId, ServiceId};
 use tempfile::TempDir;
@@ -46,4 +49,23 @@ fn nobody() -> ServiceId {
 
 fn instance(number: u128) -> InstanceId {
     InstanceId::from_uuid(uuid::Uuid::from_u128(number))
+}
+
+/// What is asked of a directory when nothing else is said.
+fn request(path: &Path) -> Request {
+    Request {
+        path: path.to_owned(),
+        files: Vec::new(),
+        profiles: Vec::new(),
+        uses_images: false,
+        allows_host_paths: false,
+        refreshes_images: false,
+        is_strict: false,
+        project: None,
+        set: Vec::new(),
+        operator_env: None,
+        only: Vec::new(),
+        environment: None,
+        commit: None,
+    }
 }

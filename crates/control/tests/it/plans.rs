@@ -1,11 +1,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use control::ops::blueprints::{self, ChangeAction, Redeploy, Request};
+use control::ops::blueprints::{self, ChangeAction, Redeploy};
 use control::ops::findings::Severity;
 use model::DeployEvent;
 
-use crate::{Shop, code};
+use crate::{Shop, code, request};
 
 /// How an apply ends where there is no edge: by then everything is written down.
 const NO_EDGE: &str = "host-refused";
@@ -15,24 +15,6 @@ fn repository(path: &Path, blueprint: &str) {
     std::fs::write(path.join("render.yaml"), blueprint).unwrap();
     let done = Command::new("git").args(["init", "-q"]).current_dir(path).status().unwrap();
     assert!(done.success());
-}
-
-fn request(path: &Path) -> Request {
-    Request {
-        path: path.to_owned(),
-        files: Vec::new(),
-        profiles: Vec::new(),
-        uses_images: false,
-        allows_host_paths: false,
-        refreshes_images: false,
-        is_strict: false,
-        project: None,
-        set: Vec::new(),
-        operator_env: None,
-        only: Vec::new(),
-        environment: None,
-        commit: None,
-    }
 }
 
 #[tokio::test]

@@ -10,5 +10,5 @@ use super::stop::{DONE, Outcome};
 pub(crate) fn run(printer: Printer, args: &CompletionsArgs) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "gable", &mut script);
-    printer.data(&String::from_utf8_lossy(&script)).map(|()| DONE)
+    printer.file(&String::from_utf8_lossy(&script)).map(|()| DONE)
 }

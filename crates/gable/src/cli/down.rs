@@ -6,6 +6,7 @@ use wire::{Client, DownRequest, Event, ShutdownRequest, StatusQuery};
 use super::args::DownArgs;
 use super::connect;
 use super::context::Context;
+use super::escape::shown;
 use super::interrupts::Interrupts;
 use super::selector;
 use super::stop::{DONE, FAILED, INTERRUPTED, Outcome, Stop, render_problem};
@@ -100,7 +101,7 @@ async fn stop(
     let mut is_clean = true;
     while let Some(event) = events.next().await? {
         if let Some(spinner) = &spinner {
-            spinner.set_message(stopping(project, &event));
+            spinner.set_message(shown(&stopping(project, &event)).into_owned());
         }
         // What a service tells of itself meanwhile says nothing about the stop.
         if let Some(problem) = event.problem.as_ref().filter(|_| event.service.is_empty()) {
@@ -137,7 +138,8 @@ fn stopping(project: &str, event: &Event) -> String {
 
 fn spinner(text: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is constant");
-    let spinner = ProgressBar::new_spinner().with_style(style).with_message(text.to_owned());
+    let spinner =
+        ProgressBar::new_spinner().with_style(style).with_message(shown(text).into_owned());
     spinner.enable_steady_tick(std::time::Duration::from_millis(DRAW_INTERVAL_MS));
     spinner
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use model::text::{NameFault, check_variable_name};
 use wire::{EnvChange, EnvQuery, Pair};
 
 use super::args::{EnvArgs, EnvChangeArgs, EnvCommand, EnvListArgs, EnvSetArgs, EnvUnsetArgs};
@@ -34,15 +35,24 @@ async fn show(context: &Context, args: &EnvListArgs) -> Outcome {
 }
 
 async fn set(context: &Context, args: &EnvSetArgs) -> Outcome {
-    let named = deploys::named(context, &args.service).await?;
     let alone = args.assignments.iter().filter(|text| !text.contains('=')).count();
+    let mut pairs = Vec::new();
+    for (index, text) in args.assignments.iter().enumerate() {
+        let (key, value) = match text.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (text.as_str(), None),
+        };
+        check_variable_name(key).map_err(|fault| no_name(index, fault))?;
+        pairs.push((key, value));
+    }
+    let named = deploys::named(context, &args.service).await?;
     let mut set = Vec::new();
-    for text in &args.assignments {
-        set.push(match text.split_once('=') {
-            Some(("", _)) => return Err(Stop::usage("there is no name before the `=`")),
-            Some((key, value)) => Pair { key: key.to_owned(), value: value.to_owned() },
-            None => Pair { key: text.clone(), value: given(context, text, alone)? },
-        });
+    for (key, value) in pairs {
+        let value = match value {
+            Some(value) => value.to_owned(),
+            None => given(context, key, alone)?,
+        };
+        set.push(Pair { key: key.to_owned(), value });
     }
     let change = EnvChange {
         service: named.id.clone(),
@@ -53,12 +63,22 @@ async fn set(context: &Context, args: &EnvSetArgs) -> Outcome {
     send(context, named, &change, &args.change).await
 }
 
-/// The value of a key that stands alone: asked for on a terminal, else all of stdin.
+/// Without the word itself: it may be a value whose name was forgotten.
+fn no_name(index: usize, fault: NameFault) -> Stop {
+    let message = match fault {
+        NameFault::Empty => "there is no name before the `=`".to_owned(),
+        fault => format!("word {} begins with no name of a variable: {fault}", index + 1),
+    };
+    Stop::usage(message).hint("write `KEY=VALUE`, or KEY alone to be asked for the value")
+}
+
+/// The value of a key that stands alone: asked for on a terminal, else all of stdin. Nothing is no
+/// value: an unset variable of a script, or a command before the pipe that failed.
 fn given(context: &Context, key: &str, alone: usize) -> Result<String, Stop> {
     let printer = context.printer;
     if printer.can_ask() {
         let value = ask::unseen(printer, &format!("{key} "))?;
-        return value.ok_or_else(|| Stop::usage(format!("no value for {key}")));
+        return value.filter(|value| !value.is_empty()).ok_or_else(|| no_value(key, "typed"));
     }
     if alone > 1 {
         return Err(Stop::usage("stdin can hold the value of one KEY only"));
@@ -67,7 +87,16 @@ fn given(context: &Context, key: &str, alone: usize) -> Result<String, Stop> {
     std::io::stdin()
         .read_to_string(&mut value)
         .map_err(|error| Stop::usage(format!("stdin cannot be read: {error}")))?;
-    Ok(value.strip_suffix('\n').unwrap_or(&value).to_owned())
+    match value.strip_suffix('\n').unwrap_or(&value) {
+        "" => Err(no_value(key, "on stdin")),
+        value => Ok(value.to_owned()),
+    }
+}
+
+fn no_value(key: &str, place: &str) -> Stop {
+    Stop::usage(format!("there is no value for {key} {place}; nothing was changed")).hint(format!(
+        "`{key}=` sets it to the empty text, `gable env unset SERVICE {key}` takes it back"
+    ))
 }
 
 async fn unset(context: &Context, args: &EnvUnsetArgs) -> Outcome {

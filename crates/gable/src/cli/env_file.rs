@@ -5,6 +5,7 @@
 //! lines. `#` begins a comment at the start of a line or after a blank. Nothing is expanded: a `$`
 //! is a `$`. No message ever holds a value.
 
+use model::text::{NameFault, check_name, check_variable_name};
 use wire::Assignment;
 
 /// A line that is not understood.
@@ -27,10 +28,10 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Mistake>> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let mistake = |message: &str| Mistake { line: index + 1, message: message.to_owned() };
+        let mistake = |message: String| Mistake { line: index + 1, message };
         let line = strip_export(line);
         let Some((key, rest)) = line.split_once('=') else {
-            mistakes.push(mistake("there is no `=`"));
+            mistakes.push(mistake("there is no `=`".to_owned()));
             continue;
         };
         let key = key.trim_end();
@@ -40,7 +41,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Mistake>> {
         }
         match value(rest.trim_start(), &mut lines) {
             Ok(value) => pairs.push((key.to_owned(), value)),
-            Err(message) => mistakes.push(mistake(message)),
+            Err(message) => mistakes.push(mistake(message.to_owned())),
         }
     }
     if mistakes.is_empty() { Ok(pairs) } else { Err(mistakes) }
@@ -53,21 +54,25 @@ fn strip_export(line: &str) -> &str {
     }
 }
 
-/// Real files use names that are no identifiers, so only what would be ambiguous is refused.
-fn check_key(key: &str) -> Result<(), &'static str> {
-    match key {
-        "" => Err("there is no name before the `=`"),
-        key if key.contains(['"', '\'', '#', '\0']) => {
-            Err("the name before the `=` holds a quote or a `#`")
+/// A variable's name, with a service before it if one likes; services may have blanks in theirs.
+fn check_key(key: &str) -> Result<(), String> {
+    let (service, own) = key.rsplit_once('.').unwrap_or(("", key));
+    let checked = match service {
+        "" => check_variable_name(own),
+        service => check_name(service).and_then(|()| check_variable_name(own)),
+    };
+    match checked {
+        Err(NameFault::Empty) if key.is_empty() => {
+            Err("there is no name before the `=`".to_owned())
         }
-        key if key
-            .split('.')
-            .next_back()
-            .is_some_and(|part| part.contains(char::is_whitespace)) =>
-        {
-            Err("the name before the `=` holds a blank")
+        // Positions are those of the whole word that the person wrote.
+        Err(NameFault::Letter { letter, position }) if check_name(service).is_ok() => {
+            let before = if service.is_empty() { 0 } else { service.chars().count() + 1 };
+            let fault = NameFault::Letter { letter, position: before + position };
+            Err(format!("the name before the `=` is none: {fault}"))
         }
-        _ => Ok(()),
+        Err(fault) => Err(format!("the name before the `=` is none: {fault}")),
+        Ok(()) => Ok(()),
     }
 }
 
@@ -141,7 +146,7 @@ pub(crate) fn parse_assignment(text: &str) -> Result<Assignment, String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err("there is no `=`".to_owned());
     };
-    check_key(name).map_err(ToOwned::to_owned)?;
+    check_key(name)?;
     Ok(assignment(name, value.to_owned()))
 }
 
@@ -217,7 +222,7 @@ mod tests {
         2: there is no `=`
         3: there is no name before the `=`
         4: there is something after the closing quote
-        5: the name before the `=` holds a blank
+        5: the name before the `=` is none: it holds a blank at position 4
         6: the quote is never closed
         ");
         assert!(!told.join("").contains("hunter"));

@@ -7,6 +7,7 @@ use wire::{LogLine, LogQuery, ProjectStatus, Status, StatusQuery, Stream};
 
 use super::args::LogsArgs;
 use super::context::Context;
+use super::escape::log_line;
 use super::paint::Paint;
 use super::render;
 use super::selector::{self, Kind};
@@ -147,17 +148,10 @@ impl Names {
             text.push_str(&paint.nth(colour, &format!("{label}{blanks} │")));
             text.push_str(if line.text.is_empty() { "" } else { " " });
         }
-        let body = if paint.is_on() {
-            line.text.clone()
-        } else {
-            anstream::adapter::strip_str(&line.text).to_string()
-        };
+        let body = log_line(&line.text, paint.is_on());
         match line.stream {
             Stream::Gable => text.push_str(&paint.dim(&format!("gable: {body}"))),
             Stream::Stdout | Stream::Stderr => text.push_str(&body),
-        }
-        if paint.is_on() && body.contains('\u{1b}') {
-            text.push_str("\u{1b}[0m");
         }
         text.push('\n');
         text

@@ -2,6 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 
+use super::escape::STYLE_TEXT;
+
 /// Colours text, if colours are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paint {
@@ -23,6 +25,11 @@ impl Paint {
     /// Whether there are colours.
     pub(crate) fn is_on(self) -> bool {
         self.is_on
+    }
+
+    /// What a style begins with, if there are colours.
+    pub(crate) fn mark(self) -> Option<&'static str> {
+        self.is_on.then_some(STYLE_TEXT)
     }
 
     pub(crate) fn bold(self, text: &str) -> String {
@@ -68,7 +75,10 @@ impl Paint {
 
     fn style(self, style: Style, text: &str) -> String {
         if self.is_on && !text.is_empty() {
-            format!("{style}{text}{style:#}")
+            // What is in the text cannot pass for a style: see `escape`.
+            let mark = |codes: String| codes.replace("\u{1b}[", STYLE_TEXT);
+            let (begin, end) = (mark(style.to_string()), mark(format!("{style:#}")));
+            format!("{begin}{text}{end}")
         } else {
             text.to_owned()
         }

@@ -6,6 +6,7 @@ use anstream::ColorChoice;
 use serde::Serialize;
 
 use super::args::Colour;
+use super::escape::{log_line, shown, shown_json};
 use super::paint::Paint;
 use super::stop::Stop;
 
@@ -51,9 +52,39 @@ impl Printer {
     /// # Errors
     /// When nobody reads any more: the command ends quietly.
     pub(crate) fn data(self, text: &str) -> Result<(), Stop> {
-        let mut out = std::io::stdout().lock();
-        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        write!(out, "{text}{end}").and_then(|()| out.flush()).map_err(|_| Stop::quiet(0))
+        write_lines(&shown(text))
+    }
+
+    /// Writes the text of a file. A program gets it as it is, byte for byte.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub(crate) fn file(self, text: &str) -> Result<(), Stop> {
+        match std::io::stdout().is_terminal() {
+            true => self.data(text),
+            false => write_lines(text),
+        }
+    }
+
+    /// Writes a line that a program wrote to its stdout: for a person as a line of a log, for
+    /// another program as it is.
+    ///
+    /// # Errors
+    /// When nobody reads any more.
+    pub(crate) fn program_out(self, line: &str) -> Result<(), Stop> {
+        match std::io::stdout().is_terminal() {
+            true => self.data(&format!("{}\n", log_line(line, self.out.is_on()))),
+            false => write_lines(&format!("{line}\n")),
+        }
+    }
+
+    /// The same of its stderr.
+    pub(crate) fn program_err(self, line: &str) {
+        if std::io::stderr().is_terminal() {
+            return self.say(&format!("{}\n", log_line(line, self.err.is_on())));
+        }
+        // Nothing sensible can be done when nobody reads stderr.
+        let _ = writeln!(std::io::stderr().lock(), "{line}");
     }
 
     /// Writes one JSON value on one line.
@@ -61,7 +92,8 @@ impl Printer {
     /// # Errors
     /// When nobody reads any more.
     pub(crate) fn json<T: Serialize>(self, value: &T) -> Result<(), Stop> {
-        self.data(&serde_json::to_string(value).expect("replies are plain shapes"))
+        let json = serde_json::to_string(value).expect("replies are plain shapes");
+        write_lines(&shown_json(&json))
     }
 
     /// Writes a JSON value for people to look at.
@@ -69,13 +101,15 @@ impl Printer {
     /// # Errors
     /// When nobody reads any more.
     pub(crate) fn json_pretty<T: Serialize>(self, value: &T) -> Result<(), Stop> {
-        self.data(&serde_json::to_string_pretty(value).expect("replies are plain shapes"))
+        let json = serde_json::to_string_pretty(value).expect("replies are plain shapes");
+        write_lines(&shown_json(&json))
     }
 
     /// Tells the person something, whole lines.
     pub(crate) fn say(self, text: &str) {
         let mut err = std::io::stderr().lock();
         let end = if text.ends_with('\n') { "" } else { "\n" };
+        let text = shown(text);
         // Nothing sensible can be done when nobody reads stderr.
         let _ = write!(err, "{text}{end}").and_then(|()| err.flush());
     }
@@ -83,7 +117,7 @@ impl Printer {
     /// Writes without a line's end: a question.
     pub(crate) fn ask(self, text: &str) {
         let mut err = std::io::stderr().lock();
-        let _ = write!(err, "{text}").and_then(|()| err.flush());
+        let _ = write!(err, "{}", shown(text)).and_then(|()| err.flush());
     }
 
     /// Whether a person sits there who can be asked.
@@ -105,4 +139,11 @@ impl Printer {
             .filter(|columns| *columns > 0)
             .unwrap_or(DEFAULT_WIDTH)
     }
+}
+
+/// Writes whole lines to stdout.
+fn write_lines(text: &str) -> Result<(), Stop> {
+    let mut out = std::io::stdout().lock();
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    write!(out, "{text}{end}").and_then(|()| out.flush()).map_err(|_| Stop::quiet(0))
 }

@@ -85,9 +85,9 @@ fn tell(printer: Printer, line: &LogLine) -> Result<(), Stop> {
         return printer.json(line);
     }
     match line.stream {
-        Stream::Stdout => printer.data(&format!("{}\n", line.text)),
+        Stream::Stdout => printer.program_out(&line.text),
         Stream::Stderr => {
-            printer.say(&format!("{}\n", line.text));
+            printer.program_err(&line.text);
             Ok(())
         }
         Stream::Gable => {

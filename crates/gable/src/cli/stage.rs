@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use wire::{DeployRef, Event, Status};
 
 use super::board::Board;
+use super::escape::shown;
 use super::printer::Printer;
 
 /// Drawings a second, at most.
@@ -62,7 +63,8 @@ impl Stage {
         let now = Timestamp::now();
         let columns = self.printer.width();
         for (index, bar) in self.bars.iter().enumerate() {
-            bar.set_message(self.board.line(index, now, columns, self.printer.err()));
+            let line = self.board.line(index, now, columns, self.printer.err());
+            bar.set_message(shown(&line).into_owned());
             bar.tick();
         }
     }

@@ -2,6 +2,7 @@
 
 use wire::Problem;
 
+use super::escape::one_line;
 use super::paint::Paint;
 
 /// Everything is as asked.
@@ -113,7 +114,7 @@ pub(crate) fn render_problem(problem: &Problem, paint: Paint) -> String {
     } else {
         paint.dim(&format!(" [{}]", problem.code))
     };
-    let mut text = format!("{} {}{code}\n", paint.bad("error:"), problem.message);
+    let mut text = format!("{} {}{code}\n", paint.bad("error:"), one_line(&problem.message));
     for line in problem.detail.iter().flat_map(|detail| detail.lines()) {
         text.push_str("  ");
         text.push_str(line);

@@ -11,6 +11,7 @@ use wire::{
 };
 
 use super::connect::{self, Launch};
+use super::escape::log_line;
 use super::interrupts::Interrupts;
 use super::paint::Paint;
 use super::printer::Printer;
@@ -277,7 +278,7 @@ async fn log_tail(
 fn failure(name: &str, log: &[String], problem: Option<&Problem>, paint: Paint) -> String {
     let mut text = format!("{} {}\n", paint.bad("✗"), paint.bold(name));
     for line in log {
-        let line = anstream::adapter::strip_str(line).to_string();
+        let line = log_line(line, false);
         text.push_str(&format!("  {} {}\n", paint.dim("│"), line.trim_end()));
     }
     if let Some(problem) = problem {

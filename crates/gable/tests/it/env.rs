@@ -79,12 +79,67 @@ fn a_variable_is_set_from_the_command_line_or_from_stdin() {
 }
 
 #[test]
+fn an_empty_stdin_is_no_value_and_changes_nothing() {
+    let server = server();
+    for input in ["", "\n"] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(server.run_with(&["env", "set", "api", "KEY"], input).whole(), @r"
+            exit 2
+            --- stdout
+            --- stderr
+            error: there is no value for KEY on stdin; nothing was changed
+
+            hint: `KEY=` sets it to the empty text, `gable env unset SERVICE KEY` takes it back
+            ");
+        }
+    }
+    let asked = server.asked();
+    assert!(!asked.iter().any(|asked| asked.starts_with("POST")), "{asked:?}");
+    assert_eq!(server.run(&["env", "set", "api", "KEY="]).code, 0);
+    assert!(server.asked().iter().any(|asked| asked.contains(r#"{"key":"KEY","value":""}"#)));
+}
+
+#[test]
+fn a_name_that_no_variable_can_have_is_refused_with_its_position() {
+    let server = server();
+    let directory = server.directory.path();
+    std::fs::write(directory.join("bad.env"), "A=1\nmy api.B C=hunter2\n").unwrap();
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["env", "set", "api", "A=1", "MY KEY=hunter2"],
+            "word 2 begins with no name of a variable: it holds a blank at position 3",
+        ),
+        (&["env", "set", "api", "A\nB=hunter2"], "it holds a line break at position 2"),
+        (&["env", "set", "api", "A\u{1b}=hunter2"], "it holds the character \\u{1b} at position 2"),
+        (&["plan", "--set", "MY KEY=hunter2"], "it holds a blank at position 3"),
+        (&["plan", "--set", "my api.A\tB=hunter2"], "it holds the character \\u{9} at position 9"),
+        (
+            &["plan", "--env-file", "bad.env"],
+            "bad.env:2: the name before the `=` is none: it holds a blank at position 9",
+        ),
+        (
+            &["plan", "--operator-env", "bad.env"],
+            "bad.env:2: the name before the `=` is none: it holds a blank at position 9",
+        ),
+    ];
+    for (arguments, told) in cases {
+        let said = server.run(arguments);
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.whole());
+        assert!(said.stderr.contains(told), "{arguments:?}: {}", said.stderr);
+        assert!(!said.stderr.contains("hunter2"), "{}", said.stderr);
+    }
+    assert!(!server.asked().iter().any(|asked| asked.starts_with("POST")));
+}
+
+#[test]
 fn mistakes_with_variables_name_no_value() {
     insta::assert_snapshot!(server().run(&["env", "set", "api", "=hunter2"]).whole(), @r"
         exit 2
         --- stdout
         --- stderr
         error: there is no name before the `=`
+
+        hint: write `KEY=VALUE`, or KEY alone to be asked for the value
         ");
     assert_eq!(server().run(&["env", "set", "api", "A", "B"]).code, 2);
     assert_eq!(server().run(&["env"]).code, 2);

@@ -6,6 +6,7 @@
 mod blueprint;
 mod compose;
 mod env;
+mod hostile;
 mod jobs;
 mod look;
 mod support;

@@ -13,6 +13,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "artifact-missing"
     "bad-interpolation"
     "bad-mount-path"
+    "bad-name"
     "bad-schedule"
     "bad-value"
     "blueprint-empty"

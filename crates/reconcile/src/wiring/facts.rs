@@ -23,6 +23,9 @@ pub struct Facts {
     pub root: Option<Box<Facts>>,
     /// What other environments have: named in hints, never used.
     pub elsewhere: Vec<Elsewhere>,
+    /// Values that a person gave for variables that the files name: texts of the files hold them
+    /// by now, and are as secret as they are.
+    pub given: Vec<SecretString>,
     /// What the operator gives to every build and instance.
     pub operator_env: Vec<(String, String)>,
     /// Processors of the machine; 0 when unknown.

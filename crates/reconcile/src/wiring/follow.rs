@@ -6,6 +6,7 @@ use model::{EnvSource, ServiceReference, TemplatePart};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::candidates::{Graph, Node, NodeIndex, Reference, Source};
+use super::facts::Facts;
 use super::reference::{self, Found, Said, database_property, service_property};
 use super::secret::looks_secret;
 use super::template::slice;
@@ -14,6 +15,9 @@ use super::variable::{Origin, Why};
 /// Longest `KEY=value` that Linux passes to a process, with its end (`MAX_ARG_STRLEN`: 32 pages of
 /// 4096 bytes).
 const MAX_VARIABLE_BYTES: usize = 32 * 4096;
+
+/// Shorter values are not looked for inside of other texts.
+const GIVEN_BYTES_MIN: usize = 4;
 
 /// What became of all candidates.
 pub(super) struct Outcomes {
@@ -125,8 +129,10 @@ fn evaluate(
     let mut outcome = match &node.source {
         Source::Given(value, origin) => Outcome {
             value: Ok(value.clone()),
-            is_secret: *origin == Origin::Generated
-                || looks_secret(node.key, value.expose_secret()),
+            // What a person gives may be anything; only they can say that it is no secret.
+            is_secret: matches!(origin, Origin::Generated | Origin::Operator)
+                || looks_secret(node.key, value.expose_secret())
+                || holds_given(graph.scopes[node.scope].facts, value.expose_secret()),
             origin: origin.clone(),
         },
         Source::Ask => {
@@ -149,6 +155,13 @@ fn evaluate(
         outcome.origin = Origin::Group { name: name.to_owned(), from: Box::new(outcome.origin) };
     }
     outcome
+}
+
+/// Whether a text holds a value that a person gave. Short ones are part of many words.
+fn holds_given(facts: &Facts, text: &str) -> bool {
+    facts.given.iter().map(ExposeSecret::expose_secret).any(|given| {
+        given == text && !given.is_empty() || given.len() >= GIVEN_BYTES_MIN && text.contains(given)
+    })
 }
 
 /// Why a process cannot be given this variable.

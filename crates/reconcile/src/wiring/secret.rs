@@ -25,7 +25,7 @@ pub fn mask(_value: &str) -> &'static str {
 }
 
 /// Whether a variable should be masked, by its name (`STRIPE_KEY`, `SENTRY_DSN`) or because its
-/// value is an address with a password in it.
+/// value is an address with a password or a token in it.
 #[must_use]
 pub fn looks_secret(key: &str, value: &str) -> bool {
     has_telling_name(key) || has_password_in_url(value)
@@ -38,6 +38,7 @@ fn has_telling_name(key: &str) -> bool {
     }
     let mut words = name.split(|letter: char| !letter.is_alphanumeric());
     TELLING.iter().any(|part| name.contains(part))
+        || name.ends_with("_AUTH")
         || words.any(|word| TELLING_WORDS.contains(&word))
 }
 
@@ -45,10 +46,12 @@ fn has_password_in_url(value: &str) -> bool {
     value.match_indices("://").any(|(position, separator)| {
         let rest = &value[position + separator.len()..];
         let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .and_then(|(user, _)| user.split_once(':'))
-            .is_some_and(|(_, password)| !password.is_empty())
+        let Some((login, _)) = authority.rsplit_once('@') else { return false };
+        match login.split_once(':') {
+            Some((_, password)) => !password.is_empty(),
+            // `https://TOKEN@host`: package registries and git hosts take a token as the user.
+            None => value[..position].ends_with("http") || value[..position].ends_with("https"),
+        }
     })
 }
 
@@ -66,6 +69,8 @@ mod tests {
             ("db.password", ""),
             ("DATABASE_URL", "postgres://u:p@host/db"),
             ("URLS", "http://a http://u:p@b/"),
+            ("PIP_INDEX_URL", "https://t0ken@pypi.example/simple"),
+            ("NPM_CONFIG__AUTH", "bTp4"),
         ] {
             assert!(looks_secret(key, value), "{key}");
         }
@@ -77,6 +82,7 @@ mod tests {
             ("REDIS_URL", "redis://red-1:6379"),
             ("MAIL", "http://a/b:c@d"),
             ("EMAIL", "me@example.com"),
+            ("REPOSITORY", "ssh://git@host/x"),
         ] {
             assert!(!looks_secret(key, value), "{key}");
         }

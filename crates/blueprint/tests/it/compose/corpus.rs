@@ -112,7 +112,7 @@ fn every_file_of_the_corpus_is_understood_or_refused_with_a_place() {
         let mut seen = BTreeSet::new();
         for finding in &reading.problems {
             let file = finding.file.as_deref().unwrap();
-            let shown = render(finding, &input, false);
+            let shown = render(finding, &input, None);
             let place = format!("{file}:{}:{}", finding.span.line, finding.span.column);
             assert!(shown.contains(&place), "{shown}");
             let is_worth_showing = finding.severity != Severity::Note

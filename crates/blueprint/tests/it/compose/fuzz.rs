@@ -157,7 +157,7 @@ fn check(text: &str, other: &str, is_merged: bool) -> bool {
     assert!(reading.needs.is_empty(), "files are needed without end");
     assert_eq!(reading.is_accepted(), reading.count(Severity::Error) == 0);
     for finding in &reading.problems {
-        assert!(!render(finding, &input, true).is_empty());
+        assert!(!render(finding, &input, Some("\u{1b}[")).is_empty());
         assert!(finding.file.is_some());
     }
     assert!(explain(&input).len() < 100_000);

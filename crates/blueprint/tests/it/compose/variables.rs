@@ -49,8 +49,20 @@ fn no_finding_shows_the_value_of_a_variable() {
     let reading = settled(&read);
     assert!(reading.problems.len() > 15, "{}", findings(&reading.problems));
     for finding in &reading.problems {
-        let shown = render(finding, &read, false);
+        let shown = render(finding, &read, None);
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(!format!("{finding:?}").contains("hunter2"), "{finding:?}");
     }
+}
+
+#[test]
+fn a_name_that_no_process_can_be_given_is_refused_with_its_position() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a:\n    image: x\n    environment:\n      MY KEY: hunter2\n      \"A\\nB\": hunter2\n      fine.name: x\n  b:\n    image: x\n    environment: [\"C D=hunter2\"]\n"
+    )), @r"
+    refused
+    compose.yaml:5:7 error bad-name: this cannot be the name of a variable: it holds a blank at position 3
+    compose.yaml:6:7 error bad-name: this cannot be the name of a variable: it holds a line break at position 2
+    compose.yaml:10:19 error bad-name: this cannot be the name of a variable: it holds a blank at position 2
+    ");
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use blueprint::{Blueprint, Code, Finding, Mode, ReadOptions};
 use model::{Commit, Problem};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::Request;
@@ -101,6 +102,8 @@ pub(super) struct Understood {
     pub(super) texts: BTreeMap<String, String>,
     /// By database: the files that fill it when it is new, with their names.
     pub(super) init: BTreeMap<String, Vec<(String, Vec<u8>)>>,
+    /// Values that a person gave for variables of compose files.
+    pub(super) given: Vec<SecretString>,
     /// Variables of compose files without a value.
     pub(super) missing: Vec<String>,
     /// What a person should know.
@@ -201,6 +204,7 @@ fn understand(project: &str, request: &Request, files: &[(String, String)]) -> O
         problems: reading.problems,
         texts: BTreeMap::from([(name.clone(), text.clone())]),
         init: BTreeMap::new(),
+        given: Vec::new(),
         missing: Vec::new(),
         notes: Vec::new(),
     })

@@ -59,6 +59,7 @@ pub(super) fn facts(
         values: stored_values(platform, picture)?,
         root: None,
         elsewhere: Vec::new(),
+        given: found.understood.given.clone(),
         operator_env: platform.operator_env(),
         cpu_count: std::thread::available_parallelism()
             .map_or(0, |count| u32::try_from(count.get()).unwrap_or(0)),

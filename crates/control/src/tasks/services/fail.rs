@@ -6,13 +6,15 @@ use engine::probe::ProbeResult;
 use model::{DeployId, Exit, InstanceId, InstanceState, Problem, Release, ReleaseId};
 use reconcile::deploy::{Because, NextDeploy};
 use reconcile::diagnosis::{self, Facts, Phase, ProbeSeen};
-use reconcile::wiring::Variable;
+use reconcile::wiring::{Origin, Variable, looks_secret};
 
 use crate::environments;
 use crate::error::Error;
 use crate::platform::{Platform, StoreState};
 use crate::tasks::services::look::Seen;
 
+/// A shorter value that a person set is taken for a port, a flag or a word.
+const GIVEN_BYTES_MIN: usize = 8;
 /// Lines of a log that are looked at.
 const LOG_LINES: usize = 200;
 
@@ -80,11 +82,20 @@ pub(super) fn of_build(
     }
 }
 
+/// What no verdict shows. A short value that a person set is most often a port, a flag or a word,
+/// which are what a verdict is about.
 fn secrets_of(variables: &[Variable]) -> Vec<String> {
+    let is_told = |variable: &Variable, value: &str| {
+        variable.origin == Origin::Operator
+            && value.len() < GIVEN_BYTES_MIN
+            && !looks_secret(&variable.key, value)
+    };
     variables
         .iter()
         .filter(|variable| variable.is_secret)
-        .filter_map(environments::plain_value)
+        .filter_map(|variable| Some((variable, environments::plain_value(variable)?)))
+        .filter(|(variable, value)| !is_told(variable, value))
+        .map(|(_, value)| value)
         .collect()
 }
 
@@ -192,6 +203,23 @@ fn stores_not_ready(
 mod tests {
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn a_verdict_hides_what_a_person_set_but_not_ports_and_flags() {
+        let variable = |key: &str, value: &str| Variable {
+            key: key.to_owned(),
+            value: Some(value.into()),
+            origin: Origin::Operator,
+            is_secret: true,
+            phase: reconcile::wiring::Phase::Both,
+        };
+        let variables = [
+            variable("PORT", "4000"),
+            variable("STRIPE", "sk_live_1234"),
+            variable("PIN_SECRET", "4711"),
+        ];
+        assert_eq!(secrets_of(&variables), ["sk_live_1234", "4711"]);
+    }
 
     #[tokio::test]
     async fn a_failed_build_does_not_tell_the_secrets_that_it_was_given() {

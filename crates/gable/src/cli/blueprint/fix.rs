@@ -36,10 +36,10 @@ struct Mended {
 /// Runs it.
 pub(super) fn run(printer: Printer, args: &FixArgs) -> Outcome {
     let files = Files::load(args.files.paths(), Mode::Tolerant, &args.files.reading)?;
-    let with_colour = printer.err().is_on();
+    let style = printer.err().mark();
     let mended = match &files {
-        Files::Blueprint(file) => Mended::blueprint(file, with_colour),
-        Files::Compose(files) => Mended::compose(files, with_colour),
+        Files::Blueprint(file) => Mended::blueprint(file, style),
+        Files::Compose(files) => Mended::compose(files, style),
     };
     let is_ok = mended.errors.is_empty();
     let is_changed = mended.changes.iter().any(Change::is_one);
@@ -51,13 +51,17 @@ pub(super) fn run(printer: Printer, args: &FixArgs) -> Outcome {
         });
         printer.json_pretty(&report)?;
     } else if args.diff {
-        printer.data(&coloured(&diff, printer.out()))?;
+        match printer.out().is_on() {
+            true => printer.data(&coloured(&diff, printer.out()))?,
+            // For `patch`, as it is.
+            false => printer.file(&diff)?,
+        }
     } else if !args.write {
         let [one] = mended.changes.as_slice() else {
             return Err(Stop::usage("several files cannot be printed as one")
                 .hint("`--diff` shows what would change, `--write` changes the files"));
         };
-        printer.data(&one.new)?;
+        printer.file(&one.new)?;
     }
     if args.write {
         for change in mended.changes.iter().filter(|change| change.is_one()) {
@@ -83,10 +87,10 @@ fn errors(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
 }
 
 impl Mended {
-    fn blueprint(file: &Blueprint, with_colour: bool) -> Self {
+    fn blueprint(file: &Blueprint, style: Option<&str>) -> Self {
         let fixed = blueprint::fix(&file.text, &file.options);
         let shown = errors(&fixed.remaining)
-            .map(|error| blueprint::render(error, &fixed.text, file.name(), with_colour))
+            .map(|error| blueprint::render(error, &fixed.text, file.name(), style))
             .collect();
         let change = Change {
             name: file.name().to_owned(),
@@ -103,10 +107,10 @@ impl Mended {
         }
     }
 
-    fn compose(files: &Compose, with_colour: bool) -> Self {
+    fn compose(files: &Compose, style: Option<&str>) -> Self {
         let fixed = compose::fix(&files.input);
         let shown = errors(&fixed.remaining)
-            .map(|error| compose::render(error, &fixed.input, with_colour))
+            .map(|error| compose::render(error, &fixed.input, style))
             .collect();
         let own: Vec<&String> = files.input.files.iter().map(|(name, _)| name).collect();
         let others = fixed.changed.iter().filter(|name| !own.contains(name));

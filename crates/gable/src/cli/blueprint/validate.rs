@@ -43,10 +43,10 @@ pub(super) fn run(printer: Printer, args: &ValidateArgs) -> Outcome {
     for finding in findings.filter(|finding| finding.severity != Severity::Note) {
         text.push_str(&match &files {
             Files::Blueprint(file) => {
-                blueprint::render(finding, &file.text, file.name(), paint.is_on())
+                blueprint::render(finding, &file.text, file.name(), paint.mark())
             }
             Files::Compose(compose) => {
-                blueprint::compose::render(finding, &compose.input, paint.is_on())
+                blueprint::compose::render(finding, &compose.input, paint.mark())
             }
         });
         text.push_str("\n\n");

@@ -2,6 +2,8 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::cli::escape::{one_line, shown, without_styles};
+
 /// Blanks between columns.
 const GAP: usize = 2;
 
@@ -14,7 +16,7 @@ pub(crate) struct Table {
 impl Table {
     /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.into());
+        self.rows.push(cells.map(|cell| one_line(&cell).into_owned()).into());
     }
 
     /// Whether there is no row.
@@ -51,11 +53,12 @@ impl Table {
 
 /// Columns that a text takes on a terminal, colours not counted.
 pub(crate) fn width(text: &str) -> usize {
-    anstream::adapter::strip_str(text).to_string().width()
+    shown(&without_styles(text)).width()
 }
 
 /// The part of a text without colours that fits into some columns; `…` says that there is more.
 pub(crate) fn clip(text: &str, columns: usize) -> String {
+    let text = &*shown(text);
     if text.width() <= columns {
         return text.to_owned();
     }
@@ -82,7 +85,7 @@ mod tests {
         let mut table = Table::default();
         table.row([Paint::new(true).bad("no"), String::new(), "x".into()]);
         table.row(["漢字".into(), String::new(), "y".into()]);
-        let text = anstream::adapter::strip_str(&table.render(1)).to_string();
+        let text = without_styles(&table.render(1)).into_owned();
         assert_eq!(text, " no    x\n 漢字  y\n");
     }
 

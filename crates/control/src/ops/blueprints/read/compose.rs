@@ -13,7 +13,7 @@ use model::{
     ContainerFile, EnvOwner, EnvSource, EnvVar, FileSource, Problem, Project, Service, ValueOrigin,
     Volume, VolumeSource,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Request, Understood};
 use crate::error::Error;
@@ -47,8 +47,11 @@ pub(super) async fn read(
     files: Vec<(String, String)>,
 ) -> Result<Understood, Error> {
     let folder = files.first().map_or("", |(path, _)| parent(path)).to_owned();
+    let kept = kept(platform, place, request)?;
+    let given = given(request).map(|(_, value)| value).chain(kept.values().map(String::as_str));
+    let given = given.map(SecretString::from).collect();
     let mut input = Input {
-        variables: variables(platform, place, request, &folder).await?,
+        variables: variables(platform, place, request, (&folder, kept)).await?,
         files,
         more_files: BTreeMap::new(),
         profiles: request.profiles.clone(),
@@ -85,6 +88,7 @@ pub(super) async fn read(
         blueprint,
         problems: reading.problems,
         init,
+        given,
         texts: texts.chain(more).collect(),
         missing: reading.missing.into_iter().map(|missing| missing.name).collect(),
         notes,
@@ -96,18 +100,21 @@ async fn variables(
     platform: &Platform,
     place: &Place<'_>,
     request: &Request,
-    folder: &str,
+    (folder, mut variables): (&str, BTreeMap<String, String>),
 ) -> Result<BTreeMap<String, String>, Error> {
-    let mut variables = kept(platform, place, request)?;
     let name = if folder.is_empty() { ".env".to_owned() } else { format!("{folder}/.env") };
     if let Some(text) = look_up(platform, place, &name).await? {
         let known = variables.clone();
         variables.extend(compose::read_env_file(&text, &known));
     }
-    let given = request.set.iter().filter(|assignment| assignment.service.is_none());
-    variables
-        .extend(given.map(|given| (given.key.clone(), given.value.expose_secret().to_owned())));
+    variables.extend(given(request).map(|(key, value)| (key.to_owned(), value.to_owned())));
     Ok(variables)
+}
+
+/// Values of this request for variables of the files.
+fn given(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+    let given = request.set.iter().filter(|assignment| assignment.service.is_none());
+    given.map(|given| (given.key.as_str(), given.value.expose_secret()))
 }
 
 /// Values that were kept for this project. A compose file may give itself another name than its
