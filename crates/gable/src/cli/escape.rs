@@ -157,7 +157,7 @@ fn control_sequence(letters: &mut Peekable<Chars<'_>>) -> Option<String> {
     let is_colour = end == Some('m')
         && parameters.len() <= PARAMETERS_MAX
         && parameters.chars().all(|letter| letter.is_ascii_digit() || letter == ';')
-        && !parameters.split(';').next().is_some_and(|first| first == "8");
+        && parameters.split(';').next() != Some("8");
     is_colour.then_some(parameters)
 }
 
