@@ -9,7 +9,9 @@
 //!
 //! `o` is standard output, `e` is standard error, `s` is said by Gable itself. The text is UTF-8,
 //! at most [`MAX_TEXT_BYTES`] long, without control characters other than TAB and ESC (colours are
-//! kept, everything that could end a line or confuse a reader is not). A file that would grow past
+//! kept, everything that could end a line or confuse a reader is not). Of a line that was drawn over,
+//! as progress bars are, the last state is kept; a line that is longer than one can be is cut, and
+//! ends with [`CUT`]. A file that would grow past
 //! its limit becomes `<instance id>.log.1`, in place of the one before it.
 //!
 //! The writer is a few buffers and a descriptor: it runs in a process of its own beside each
@@ -25,7 +27,7 @@ mod retain;
 mod writer;
 
 pub use follow::Follower;
-pub use line::{LogLine, MAX_TEXT_BYTES, Stream};
+pub use line::{CUT, LogLine, MAX_TEXT_BYTES, Stream};
 pub use read::{Chunk, files, read_since, tail};
 pub use retain::{Removed, Retention, retain};
 pub use writer::{Limits, LogWriter};

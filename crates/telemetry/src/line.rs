@@ -3,8 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Longest text of one line, in bytes; what is longer is split.
-pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+/// Longest text of one line, in bytes: what programs write as one record. What is longer is cut,
+/// and says so with [`CUT`].
+pub const MAX_TEXT_BYTES: usize = 256 * 1024;
+
+/// What a line ends with that was cut. The rest of it is the next line of its stream.
+pub const CUT: &str = " …[cut]";
 
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,9 +64,26 @@ impl LogLine {
     }
 }
 
-/// Appends the lines that `raw` makes (one, or more if it is long), and says how many.
-pub(crate) fn encode(micros: i64, stream: Stream, raw: &[u8], out: &mut Vec<u8>) -> u64 {
-    let lossy = String::from_utf8_lossy(raw);
+/// What a terminal shows at the end of a line that was drawn over: the text behind the last carriage
+/// return that has one.
+pub(crate) fn last_state(raw: &[u8]) -> std::ops::Range<usize> {
+    let mut end = raw.len();
+    while end > 0 && raw[end - 1] == b'\r' {
+        end -= 1;
+    }
+    let start = raw[..end].iter().rposition(|byte| *byte == b'\r').map_or(0, |at| at + 1);
+    start..end
+}
+
+/// Appends the lines that `raw` makes (one, or more if it is long), and says how many. `goes_on`
+/// says that the rest of the line is still to come.
+pub(crate) fn encode(
+    (micros, stream): (i64, Stream),
+    raw: &[u8],
+    goes_on: bool,
+    out: &mut Vec<u8>,
+) -> u64 {
+    let lossy = String::from_utf8_lossy(&raw[last_state(raw)]);
     let clean: String =
         lossy.chars().filter(|c| !c.is_control() || matches!(c, '\t' | '\x1b')).collect();
     let mut rest = clean.as_str();
@@ -72,6 +93,9 @@ pub(crate) fn encode(micros: i64, stream: Stream, raw: &[u8], out: &mut Vec<u8>)
         out.extend_from_slice(micros.to_string().as_bytes());
         out.extend_from_slice(&[b' ', stream.letter(), b' ']);
         out.extend_from_slice(text.as_bytes());
+        if goes_on || !next.is_empty() {
+            out.extend_from_slice(CUT.as_bytes());
+        }
         out.push(b'\n');
         lines += 1;
         if next.is_empty() {
@@ -84,6 +108,20 @@ pub(crate) fn encode(micros: i64, stream: Stream, raw: &[u8], out: &mut Vec<u8>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_line_that_was_drawn_over_the_last_state_counts() {
+        for (raw, expect) in [
+            (&b"a 10%\ra 50%\ra 100%"[..], &b"a 100%"[..]),
+            (b"text\r", b"text"),
+            (b"50%\r\r", b"50%"),
+            (b"\rdone", b"done"),
+            (b"\r", b""),
+            (b"", b""),
+        ] {
+            assert_eq!(&raw[last_state(raw)], expect);
+        }
+    }
 
     #[test]
     fn lines_that_no_writer_made_are_no_lines() {

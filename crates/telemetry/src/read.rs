@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Error;
-use crate::line::LogLine;
+use crate::line::{LogLine, MAX_TEXT_BYTES};
 use crate::writer::set_aside;
 
 /// What one look backwards reads, in bytes.
@@ -17,7 +17,7 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 /// What one look forwards reads, in bytes.
 pub(crate) const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes without an end of line that no writer can have made.
-const MAX_LINE_BYTES: usize = 64 * 1024;
+const MAX_LINE_BYTES: usize = MAX_TEXT_BYTES + 1024;
 /// The kernel's time of change may be a little older than the time in the line.
 const MTIME_SLACK: SignedDuration = SignedDuration::from_secs(1);
 

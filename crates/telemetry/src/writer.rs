@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Error;
-use crate::line::{MAX_TEXT_BYTES, Stream, encode};
+use crate::line::{MAX_TEXT_BYTES, Stream, encode, last_state};
+
+/// What is kept of memory between two writes.
+const USUAL_LINE_BYTES: usize = 16 * 1024;
 
 /// How large one instance's log may become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,22 +93,27 @@ impl LogWriter {
             };
             for chunk in text.chunks(MAX_TEXT_BYTES) {
                 partial.extend_from_slice(chunk);
+                if partial.len() > MAX_TEXT_BYTES {
+                    // What was drawn over does not make a line long.
+                    partial.drain(..last_state(&partial).start);
+                }
                 while partial.len() > MAX_TEXT_BYTES {
                     let end = cut(&partial, MAX_TEXT_BYTES);
-                    lines += encode(micros, stream, &partial[..end], &mut out);
+                    lines += encode((micros, stream), &partial[..end], true, &mut out);
                     partial.drain(..end);
                 }
             }
             if ends {
-                lines += encode(micros, stream, &partial, &mut out);
+                lines += encode((micros, stream), &partial, false, &mut out);
                 partial.clear();
+                partial.shrink_to(USUAL_LINE_BYTES);
             }
         }
         self.partial[slot] = partial;
         self.append(&out, lines);
         out.clear();
         // One burst of output must not be paid for in memory for ever after.
-        out.shrink_to(2 * MAX_TEXT_BYTES);
+        out.shrink_to(2 * USUAL_LINE_BYTES);
         self.out = out;
     }
 
@@ -144,7 +152,7 @@ impl LogWriter {
             Some(lost) => {
                 let note = format!("{} lines of the log were lost: {}", lost.lines, lost.why);
                 let mut noted = Vec::with_capacity(encoded.len() + 128);
-                encode(self.last_micros, Stream::Gable, note.as_bytes(), &mut noted);
+                encode((self.last_micros, Stream::Gable), note.as_bytes(), false, &mut noted);
                 noted.extend_from_slice(encoded);
                 self.append_whole(&noted)
             }

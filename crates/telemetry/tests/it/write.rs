@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Command;
 
 use proptest::prelude::*;
-use telemetry::{Limits, LogWriter, MAX_TEXT_BYTES, Stream, tail};
+use telemetry::{CUT, Limits, LogWriter, MAX_TEXT_BYTES, Stream, tail};
 
 use crate::lines;
 
@@ -32,19 +32,49 @@ fn colours_and_tabs_stay_and_other_control_characters_go() {
 }
 
 #[test]
+fn a_line_of_ordinary_length_is_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ins-1.log");
+    let mut writer = LogWriter::open(&path).unwrap();
+    let text = "x".repeat(20_000);
+    for chunk in text.as_bytes().chunks(16 * 1024) {
+        writer.write(Stream::Stdout, chunk);
+    }
+    writer.write(Stream::Stdout, b"\nnext\n");
+    assert_eq!(crate::texts(&tail(&[path], 10).unwrap()), [text, "next".to_owned()]);
+}
+
+#[test]
+fn a_line_that_is_drawn_over_keeps_its_last_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ins-1.log");
+    let mut writer = LogWriter::open(&path).unwrap();
+    writer.write(Stream::Stdout, b"a 10%\ra 50%");
+    writer.write(Stream::Stdout, b"\ra 100%\nplain\r\n");
+    // More than a line can be, all of it drawn over but the end.
+    for number in 0..100_000 {
+        writer.write(Stream::Stdout, format!("\rstep {number}").as_bytes());
+    }
+    writer.write(Stream::Stdout, b"\n");
+    assert_eq!(crate::texts(&tail(&[path], 10).unwrap()), ["a 100%", "plain", "step 99999"]);
+}
+
+#[test]
 fn a_long_line_is_split_between_characters() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ins-1.log");
-    let text = format!("a{}", "é€🦀".repeat(10_000));
+    let text = format!("a{}", "é€🦀".repeat(100_000));
     let mut writer = LogWriter::open(&path).unwrap();
     for chunk in text.as_bytes().chunks(1000) {
         writer.write(Stream::Stdout, chunk);
     }
     writer.flush();
     let lines = lines(&path);
-    assert!(lines.len() > 5);
-    assert!(lines.iter().all(|(_, text)| text.len() <= MAX_TEXT_BYTES));
-    assert_eq!(lines.into_iter().map(|(_, text)| text).collect::<String>(), text);
+    let (last, cut) = lines.split_last().unwrap();
+    assert!(cut.len() >= 3 && cut.iter().all(|(_, text)| text.ends_with(CUT)));
+    assert!(lines.iter().all(|(_, text)| text.len() <= MAX_TEXT_BYTES + CUT.len()));
+    assert!(!last.1.ends_with(CUT), "its end is told from a cut");
+    assert_eq!(joined(&lines), text);
 }
 
 #[test]
@@ -125,15 +155,20 @@ fn streams() -> impl Strategy<Value = Stream> {
     prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr), Just(Stream::Gable)]
 }
 
+/// The pieces of a line without the marks of where it was cut.
+fn joined(lines: &[(Stream, String)]) -> String {
+    lines.iter().map(|(_, text)| text.strip_suffix(CUT).unwrap_or(text)).collect()
+}
+
 /// What the writer promises of a text, said in another way.
 fn cleaned(bytes: &[u8]) -> Vec<String> {
     let mut lines: Vec<String> = bytes
         .split(|byte| *byte == b'\n')
         .map(|line| {
-            String::from_utf8_lossy(line)
-                .chars()
-                .filter(|c| *c == '\t' || *c == '\x1b' || !c.is_control())
-                .collect()
+            let line = String::from_utf8_lossy(line).into_owned();
+            let states = line.trim_end_matches('\r');
+            let last = states.rsplit('\r').next().unwrap_or_default().to_owned();
+            last.chars().filter(|c| *c == '\t' || *c == '\x1b' || !c.is_control()).collect()
         })
         .collect();
     // The last one has no end; if it is empty it is no line.
@@ -170,15 +205,15 @@ proptest! {
     }
 
     #[test]
-    fn a_long_line_loses_nothing_but_its_form(text in "[a-zé€🦀]{0,9000}", pieces in 1usize..7000) {
+    fn a_long_line_loses_nothing_but_its_form(text in "[a-zé€🦀]{0,9000}", times in 1usize..40, pieces in 300usize..70_000) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ins-1.log");
         let mut writer = LogWriter::open(&path).unwrap();
+        let text = text.repeat(times);
         for piece in text.as_bytes().chunks(pieces) {
             writer.write(Stream::Stderr, piece);
         }
         drop(writer);
-        let read: String = lines(&path).into_iter().map(|(_, text)| text).collect();
-        prop_assert_eq!(read, text);
+        prop_assert_eq!(joined(&lines(&path)), text);
     }
 }
