@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{Database, EnvGroup, InstanceType, KeyValue, PublishedPort, Service};
+use model::{
+    Database, DatabaseProperty, EnvGroup, EnvSource, InstanceType, KeyValue, PublishedPort,
+    Service, ServiceProperty, ServiceReference, TemplatePart,
+};
 use serde::Serialize;
 
 use crate::finding::Span;
@@ -90,6 +93,31 @@ impl Scope {
         self.origins.get(&(noun, name.to_owned())).map(String::as_str)
     }
 
+    /// Whether something in it connects to a Key Value instance by its host name or port, and not by
+    /// the whole address: then a password in the address would reach nobody.
+    #[must_use]
+    pub fn connects_by_parts(&self, key_value: &str) -> bool {
+        let services = self.services.iter().chain(&self.workflows).flat_map(|service| &service.env);
+        let groups = self.env_groups.iter().flat_map(|group| &group.env);
+        services.chain(groups).any(|variable| match &variable.source {
+            EnvSource::Literal(text) => text.contains(&format!("{key_value}:6379")),
+            EnvSource::FromService { name, reference: ServiceReference::Property(property) } => {
+                name == key_value && is_part(*property)
+            }
+            EnvSource::FromDatabase { name, property } => {
+                name == key_value && is_part_of_database(*property)
+            }
+            EnvSource::Template(parts) => parts.iter().any(|part| match part {
+                TemplatePart::Service { name, property } => name == key_value && is_part(*property),
+                TemplatePart::Database { name, property } => {
+                    name == key_value && is_part_of_database(*property)
+                }
+                TemplatePart::Text(_) | TemplatePart::Variable { .. } => false,
+            }),
+            EnvSource::FromService { .. } | EnvSource::Generate | EnvSource::Ask => false,
+        })
+    }
+
     /// Whether it declares nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -99,6 +127,18 @@ impl Scope {
             && self.key_values.is_empty()
             && self.env_groups.is_empty()
     }
+}
+
+fn is_part(property: ServiceProperty) -> bool {
+    match property {
+        ServiceProperty::Host | ServiceProperty::Port | ServiceProperty::HostPort => true,
+        ServiceProperty::ConnectionString | ServiceProperty::Url => false,
+    }
+}
+
+fn is_part_of_database(property: DatabaseProperty) -> bool {
+    use DatabaseProperty::{ConnectionPoolString, ConnectionString};
+    !matches!(property, ConnectionString | ConnectionPoolString)
 }
 
 /// A kind of resource.

@@ -83,3 +83,23 @@ fn workflows_are_kept_apart_from_services() {
     assert_eq!(blueprint.services().count(), 1);
     assert_eq!(crate::support::source(&blueprint.scopes[0].services[0].env[0].source), "\"w-f\"");
 }
+
+#[test]
+fn who_connects_to_a_key_value_instance_without_its_whole_address_is_known() {
+    let connects = |variable: &str| {
+        let text = format!(
+            "services:\n  - {{type: keyvalue, name: cache, ipAllowList: []}}\n  - {{type: keyvalue, name: other, ipAllowList: []}}\n  - type: web\n    name: a\n    runtime: node\n    startCommand: x\n    buildCommand: x\n    envVars:\n      - {{key: A, {variable}}}\n"
+        );
+        tolerant(&text).blueprint.unwrap().scopes[0].connects_by_parts("cache")
+    };
+    let reference = |name: &str, property: &str| {
+        format!("fromService: {{name: {name}, type: keyvalue, property: {property}}}")
+    };
+    assert!(!connects(&reference("cache", "connectionString")));
+    assert!(!connects(&reference("other", "host")));
+    assert!(!connects("value: cache"));
+    for property in ["host", "port", "hostport"] {
+        assert!(connects(&reference("cache", property)), "{property}");
+    }
+    assert!(connects("value: 'redis://cache:6379/0'"));
+}

@@ -231,3 +231,58 @@ async fn a_service_that_does_not_run_is_started_or_tried_again_and_never_restart
     store::environments::set_stopped(&platform.store, &row.environment_id, true).unwrap();
     assert_eq!(planned().await, ChangeAction::Start);
 }
+
+#[tokio::test]
+async fn a_key_value_instance_asks_for_a_password_unless_somebody_connects_without_one() {
+    use secrecy::ExposeSecret as _;
+    let shop = Shop::open();
+    let (platform, path) = (&shop.platform, shop.directory.path().join("repository"));
+    let file = |properties: &[&str]| {
+        let variables = properties.iter().map(|property| {
+            format!(
+                "      - key: CACHE_{property}\n        fromService: {{ name: cache, type: keyvalue, property: {property} }}\n"
+            )
+        });
+        format!(
+            "services:\n  - {{ type: keyvalue, name: cache, ipAllowList: [] }}\n{}    envVars:\n{}",
+            worker("reader", "node w.js"),
+            variables.collect::<String>()
+        )
+    };
+    let cache = || {
+        let all = store::key_values::list_all(&platform.store).unwrap();
+        all.into_iter().find(|row| row.definition.name == "cache").unwrap()
+    };
+    let address = || {
+        let all = store::services::list_all(&platform.store).unwrap();
+        let reader = all.into_iter().find(|row| row.name() == "reader").unwrap();
+        let entries = control::ops::env_vars::list(platform, &reader.id).unwrap();
+        let entry =
+            entries.into_iter().find(|entry| entry.key == "CACHE_connectionString").unwrap();
+        entry.shown(true).unwrap()
+    };
+    repository(&path, &file(&["connectionString"]));
+    assert_eq!(code(blueprints::apply(platform, &request(&path)).await), NO_EDGE);
+    assert!(cache().definition.compose.has_password);
+    let password = store::key_values::credentials(&platform.store, &cache().id).unwrap().app;
+    let with = format!("redis://default:{}@", password.expose_secret());
+    assert!(address().starts_with(&with), "{}", address());
+
+    // A client that is given a host has no word for a password.
+    std::fs::write(path.join("render.yaml"), file(&["connectionString", "host"])).unwrap();
+    let draft = blueprints::plan(platform, &request(&path)).await.unwrap();
+    let told = draft
+        .changes
+        .iter()
+        .flat_map(|change| &change.details)
+        .any(|it| it.contains("no password any more"));
+    assert!(told, "{:?}", draft.changes);
+    assert_eq!(code(blueprints::apply(platform, &request(&path)).await), NO_EDGE);
+    assert!(!cache().definition.compose.has_password);
+    assert_eq!(address(), "redis://cache:6379");
+
+    // What runs without a password is not taken by surprise by one.
+    std::fs::write(path.join("render.yaml"), file(&["connectionString"])).unwrap();
+    assert_eq!(code(blueprints::apply(platform, &request(&path)).await), NO_EDGE);
+    assert!(!cache().definition.compose.has_password);
+}

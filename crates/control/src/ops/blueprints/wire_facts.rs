@@ -41,16 +41,24 @@ pub(super) fn facts(
             },
         });
     }
-    let key_values = picture
-        .key_values
-        .iter()
-        .map(|row| KeyValueFacts {
+    let mut key_values = Vec::new();
+    for row in &picture.key_values {
+        // What a compose file says of a password, its services know from the file.
+        let is_told =
+            row.definition.compose.has_password && row.definition.compose.image.is_empty();
+        key_values.push(KeyValueFacts {
             key_value: row.definition.clone(),
             host: store_host(platform, &row.slug),
             port: store_port(platform, databases::KEY_VALUE_PORT, row.port_hint),
-            password: None,
-        })
-        .collect();
+            password: match store::key_values::credentials(&platform.store, &row.id) {
+                Ok(credentials) => is_told.then_some(credentials.app),
+                Err(store::Error::NotFound { .. }) => {
+                    is_told.then(|| SecretString::from("not-made-yet"))
+                }
+                Err(error) => return Err(error.into()),
+            },
+        });
+    }
     let mut facts = Facts {
         services,
         databases,

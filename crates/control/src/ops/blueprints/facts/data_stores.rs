@@ -67,12 +67,17 @@ impl Drawing<'_> {
         for declared in &self.scope.key_values {
             let settings = self.scope.key_value_settings.get(&declared.name);
             let origin = settings.and_then(|settings| settings.compose.as_ref());
-            let key_value = &KeyValue { compose: compose_store(origin), ..declared.clone() };
             let known = store::key_values::by_name(
                 &self.platform.store,
                 &self.environment.id,
-                &key_value.name,
+                &declared.name,
             )?;
+            let mut key_value = KeyValue { compose: compose_store(origin), ..declared.clone() };
+            if origin.is_none() {
+                key_value.compose.has_password =
+                    self.takes_password(&declared.name, known.as_ref());
+            }
+            let key_value = &key_value;
             changes.push(key_value_change(key_value, known.as_ref(), self.environment));
             key_values.push(match (self.pen, known) {
                 (_, Some(row)) if self.keeps_others => row,
@@ -92,6 +97,14 @@ impl Drawing<'_> {
             }
         }
         Ok(key_values)
+    }
+
+    /// Whether a Blueprint's Key Value instance asks for the password in its address: unless
+    /// something connects to it without one. Instances from before there were passwords keep to
+    /// theirs: what runs holds the address without it.
+    fn takes_password(&self, name: &str, known: Option<&KeyValueRow>) -> bool {
+        let did = known.is_none_or(|row| row.definition.compose.has_password);
+        did && !self.scope.connects_by_parts(name)
     }
 }
 
@@ -162,6 +175,10 @@ fn key_value_change(
     change.details.extend(size_change(&old.instance_type, &key_value.instance_type));
     if old.maxmemory_policy != key_value.maxmemory_policy {
         change.details.push(format!("maxmemoryPolicy becomes {}", key_value.maxmemory_policy));
+    }
+    if old.compose.has_password && !key_value.compose.has_password {
+        let why = "no password any more: something connects by its host or port";
+        change.details.push(why.to_owned());
     }
     if old.persistence_mode != key_value.persistence_mode {
         change.details.push(format!("persistenceMode becomes {}", key_value.persistence_mode));
