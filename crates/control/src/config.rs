@@ -27,6 +27,11 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How many builds may run at once.
     pub concurrent_builds: usize,
+    /// Bytes that each instance may have on the disk outside of disks and volumes.
+    pub instance_disk_bytes: Option<u64>,
+    /// Bytes of the disk that instances leave to databases and to Gable; the engine's own choice
+    /// where `None`.
+    pub disk_reserve_bytes: Option<u64>,
     /// Whether instances run as plain processes, although namespaces could be had.
     pub is_plain: bool,
 }

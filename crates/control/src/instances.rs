@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use model::{
     Artifact, EnvVar, EnvironmentId, Instance, InstanceId, InstancePurpose, Release, ServiceId,
 };
+use reconcile::deploy::{RolloutMode, rollout_mode};
 use store::services::ServiceRow;
 
 use crate::environments;
@@ -113,12 +114,13 @@ async fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error>
         cpu_millis: (!is_starting).then_some(type_.cpu_millis),
         memory_bytes: Some(type_.memory_bytes),
         pids: Some(PIDS_LIMIT),
+        disk_bytes: platform.config.instance_disk_bytes,
         time: None,
         output_bytes: None,
     };
     Ok(InstanceSpec {
         id: run.instance_id.clone(),
-        hostname: service.container.hostname.clone().unwrap_or_else(|| run.row.slug.clone()),
+        hostname: hostname(run),
         environment_id: run.row.environment_id.clone(),
         root: parts.root,
         user: parts.user,
@@ -137,6 +139,35 @@ async fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error>
         label: run.label.clone(),
         container: parts.container,
     })
+}
+
+/// The host name inside: what the file says, or one of the instance's own, under which workers can
+/// register. A service that is never two at once, because it keeps data, keeps its name too: some
+/// databases and brokers find what they wrote by it.
+fn hostname(run: &Run<'_>) -> String {
+    let service = &run.release.service;
+    if let Some(declared) = &service.container.hostname {
+        return declared.clone();
+    }
+    let is_the_only_one = matches!(run.command, Command::Main)
+        && service.instances == 1
+        && (service.disk.is_some() || service.container.keeps_data())
+        && rollout_mode(service, true) == RolloutMode::StopFirst;
+    if is_the_only_one {
+        run.row.slug.clone()
+    } else {
+        own_hostname(&run.row.slug, run.instance_id)
+    }
+}
+
+/// The service's name and the end of the instance's id, which is its random part, within what the
+/// kernel takes.
+fn own_hostname(slug: &str, id: &InstanceId) -> String {
+    const MOST: usize = 63;
+    const OWN: usize = 8;
+    let id = id.as_str();
+    let slug = &slug[..slug.floor_char_boundary(MOST - OWN - 1)];
+    format!("{}-{}", slug.trim_end_matches('-'), &id[id.len().saturating_sub(OWN)..])
 }
 
 /// The parts that follow from what was built with the host's tools.
@@ -190,7 +221,7 @@ async fn container_parts(
     }
     let parts = container::parts(service, &image, &run.command, declared, &places)?;
     for mount in &parts.mounts {
-        if let Mount::Volume { source, .. } = mount {
+        if let Mount::Volume { source, .. } | Mount::Part { volume: source, .. } = mount {
             std::fs::create_dir_all(source)
                 .map_err(Error::host(format!("make the volume {}", source.display())))?;
         }
@@ -245,4 +276,19 @@ fn prepare_disk(
 #[must_use]
 pub(crate) fn declares(env: &[EnvVar], key: &str) -> bool {
     env.iter().any(|variable| variable.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instance_has_a_host_name_of_its_own_that_the_kernel_takes() {
+        let (one, two) = (store::new_instance_id(), store::new_instance_id());
+        let name = own_hostname("worker", &one);
+        assert!(name.starts_with("worker-") && name.len() == 15, "{name}");
+        assert_ne!(name, own_hostname("worker", &two));
+        let long = own_hostname(&"long-name-".repeat(7), &one);
+        assert!(long.len() <= 63 && !long.contains("--"), "{long}");
+    }
 }

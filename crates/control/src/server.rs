@@ -106,6 +106,7 @@ fn driver(config: &Config) -> Result<Arc<dyn Driver>, Error> {
     shim_command.push("shim".into());
     let mut engine_config =
         engine::Config::new(config.state_dir.clone(), config.run_dir.clone(), shim_command);
+    engine_config.disk_reserve_bytes = config.disk_reserve_bytes;
     // Instances may call public URLs: the edge listens on their gateway too.
     engine_config.host_ports = config.listen.iter().map(std::net::SocketAddr::port).collect();
     Ok(if config.is_plain {

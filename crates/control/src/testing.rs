@@ -37,6 +37,8 @@ pub fn platform(directory: &Path) -> Platform {
         registries: images::Registries::default(),
         timeouts: Timeouts::standard(),
         concurrent_builds: 1,
+        instance_disk_bytes: None,
+        disk_reserve_bytes: None,
         is_plain: false,
     };
     std::fs::create_dir_all(&config.run_dir).expect("the test's directory can be written");

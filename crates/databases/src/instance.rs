@@ -17,6 +17,9 @@ pub(crate) const LOCKED: i32 = 75;
 const LOCK_PROGRAM: &str = "/usr/bin/flock";
 /// What a server that was killed has left behind ends by itself, on a busy machine not at once.
 const LOCK_TIMEOUT_SECONDS: &str = "10";
+/// Processes and threads of one server, at most: far above what the largest number of connections
+/// that a plan gives needs, far below what brings a machine down.
+const PIDS_LIMIT: u32 = 8192;
 /// How much of a log's end is read for a diagnosis.
 const LOG_TAIL_BYTES: u64 = 64 * 1024;
 
@@ -78,7 +81,7 @@ pub(crate) fn spec(shape: Shape<'_>) -> InstanceSpec {
         env: shape.env,
         mounts: shape.mounts,
         files: Vec::new(),
-        limits: shape.limits,
+        limits: Limits { pids: Some(PIDS_LIMIT), ..shape.limits },
         log: log_path(shape.logs_dir, shape.store, shape.id),
         port_hint: Some(shape.port),
         label: shape.label,

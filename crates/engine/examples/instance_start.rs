@@ -107,6 +107,7 @@ fn spec(environment: &EnvironmentId, state: &Path) -> InstanceSpec {
             cpu_millis: Some(500),
             memory_bytes: Some(512 << 20),
             pids: Some(512),
+            disk_bytes: Some(10 << 30),
             time: None,
             output_bytes: None,
         },

@@ -11,6 +11,25 @@ pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 /// The time over which a limit of processor time is kept: the kernel's default.
 const CPU_PERIOD_MICROS: u64 = 100_000;
 
+/// What programs may open of all devices, in the words of cgroup version 1: null, zero, full,
+/// random, urandom, tty, console, ptmx and the terminals of its kind. The last is no device: by it
+/// older kernels note in an overlay that a file is gone.
+const DEVICES: [&str; 10] = [
+    "c 1:3 rw",
+    "c 1:5 rw",
+    "c 1:7 rw",
+    "c 1:8 rw",
+    "c 1:9 rw",
+    "c 5:0 rw",
+    "c 5:1 rw",
+    "c 5:2 rw",
+    "c 136:* rw",
+    "c 0:0 m",
+];
+
+/// Controllers of version 1 that runtimes read their limits from.
+const SHOWN: [&str; 6] = ["blkio", "cpu", "cpuacct", "cpuset", "memory", "pids"];
+
 /// The cgroup hierarchies of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cgroups {
@@ -83,6 +102,54 @@ impl Cgroups {
                 write("cpu.max", format!("{quota} {CPU_PERIOD_MICROS}"))
             }
             Self::Absent => Ok(()),
+        }
+    }
+
+    /// Adds to a new cgroup what libcontainer leaves open: memory that is swapped out counts as
+    /// memory, and only the devices that every program may use can be opened. Version 2 knows devices
+    /// by programs alone; there, nothing in an instance may make a node of one.
+    pub(crate) fn close(&self, cgroup: &Path, memory_bytes: Option<u64>) -> io::Result<()> {
+        let write = |controller: &str, name: &str, text: &str| {
+            match self.in_controller(controller, cgroup, name) {
+                Some(file) if file.exists() => fs::write(file, text),
+                // Kernels that do not count swap, and machines without the controller.
+                _ => Ok(()),
+            }
+        };
+        if let Some(bytes) = memory_bytes {
+            write("memory", "memory.memsw.limit_in_bytes", &bytes.to_string())?;
+            write("memory", "memory.swap.max", "0")?;
+        }
+        write("devices", "devices.deny", "a")?;
+        for device in DEVICES {
+            match write("devices", "devices.allow", device) {
+                // Gable itself may be kept from one of them, and with it all that it runs.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What an instance is shown below its own `/sys/fs/cgroup`: directories of the host, and the
+    /// names by which runtimes look for them. They are there once libcontainer has made the cgroup.
+    pub(crate) fn views(&self, cgroup: &Path) -> Vec<(PathBuf, PathBuf)> {
+        let relative = cgroup.strip_prefix("/").unwrap_or(cgroup);
+        match self {
+            Self::V1 { hierarchies } => hierarchies
+                .iter()
+                .filter_map(|root| Some((root, root.file_name()?.to_str()?)))
+                .filter(|(_, name)| name.split(',').all(|one| SHOWN.contains(&one)))
+                .flat_map(|(root, name)| {
+                    // `cpu,cpuacct` is looked for by each of the two as well.
+                    let alone = name.split(',').filter(move |one| *one != name);
+                    std::iter::once(name)
+                        .chain(alone)
+                        .map(|name| (root.join(relative), PathBuf::from(name)))
+                })
+                .collect(),
+            Self::V2 { root } => vec![(root.join(relative), PathBuf::new())],
+            Self::Absent => Vec::new(),
         }
     }
 

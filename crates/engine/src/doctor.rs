@@ -37,6 +37,7 @@ pub fn doctor() -> Vec<Check> {
         namespaces(),
         overlay(),
         cgroups(),
+        call_filter(),
         firewall(),
         forwarding(),
         memory_file_system(),
@@ -96,6 +97,17 @@ fn cgroups() -> Check {
         found,
         "mount cgroups at /sys/fs/cgroup and enable the cpu, memory and pids controllers; in a \
          container, run it with its own writable cgroup tree",
+    )
+}
+
+fn call_filter() -> Check {
+    let available = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail");
+    let is_ok = available.is_ok_and(|text| text.split_whitespace().any(|word| word == "errno"));
+    Check::new(
+        "filter of system calls",
+        is_ok,
+        if is_ok { "seccomp" } else { "the kernel has no seccomp" },
+        "use a kernel with CONFIG_SECCOMP_FILTER, as every distribution's is",
     )
 }
 

@@ -184,9 +184,16 @@ impl Fleet {
             return Ok(());
         }
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        let asked = instance.ask(&Request::Stop { grace_ms }, &[]).await;
-        let patience = if asked.is_ok() { grace + STOP_MARGIN } else { Duration::ZERO };
-        if tokio::time::timeout(patience, instance.ended()).await.is_ok() {
+        if let Err(error) = instance.ask(&Request::Stop { grace_ms }, &[]).await {
+            // Its socket may be gone, or its queue full: that is no fault of the programs inside,
+            // and a database among them gets its time. The signal says the same.
+            tracing::warn!(
+                instance.id = %id, %error,
+                "the process that holds instance {id} cannot be asked to stop it; it is signalled"
+            );
+            instance.signal_stop(grace_ms);
+        }
+        if tokio::time::timeout(grace + STOP_MARGIN, instance.ended()).await.is_ok() {
             return Ok(());
         }
         // The shim does not answer. With it, the kernel ends everything in its namespace.
@@ -409,6 +416,13 @@ impl Instance {
 
     async fn ask(&self, request: &Request, descriptors: &[i32]) -> io::Result<AsyncFd<OwnedFd>> {
         ask_in(&self.directory, request, descriptors)
+    }
+
+    /// Asks the shim by a signal, which carries the grace, to end its instance.
+    fn signal_stop(&self, grace_ms: u64) {
+        let Some(shim) = self.shim.get() else { return };
+        let grace_ms = i32::try_from(grace_ms).unwrap_or(i32::MAX);
+        let _ = sys::pidfd_queue(shim.pidfd.get_ref(), Signal::SIGTERM, grace_ms);
     }
 
     /// Ends the shim, and with it everything in its namespace.

@@ -4,7 +4,7 @@ mod networks;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::cgroup::{self, Cgroups};
 use crate::driver::{Driver, Error, ExecRequest, Listener, Network, Seen};
-use crate::fleet::{Fleet, Instance, Launched, Places};
+use crate::fleet::{Fleet, Instance, Launched, Places, lock};
 use crate::order::{Isolation, Order};
 use crate::process;
 use crate::spec::InstanceSpec;
@@ -40,6 +40,9 @@ pub struct Config {
     /// Names in the host's `/etc` that instances may see besides the usual ones: the operator's
     /// `pip.conf`, for one, if it holds no secret.
     pub etc: Vec<String>,
+    /// Bytes of the state directory's disk that instances with a limit of their own leave to
+    /// others; a twentieth of the disk, at most 2 GiB, where `None`.
+    pub disk_reserve_bytes: Option<u64>,
 }
 
 impl Config {
@@ -54,6 +57,7 @@ impl Config {
             address_pool: "10.77.0.0/16".to_owned(),
             host_ports: Vec::new(),
             etc: Vec::new(),
+            disk_reserve_bytes: None,
         }
     }
 }
@@ -63,7 +67,10 @@ impl Config {
 pub struct NativeDriver {
     fleet: Fleet,
     networks: Arc<Networks>,
+    /// Where orders go, and whether it was seen that they stay in memory there.
+    orders: (PathBuf, Mutex<bool>),
     etc: Vec<String>,
+    disk_reserve: u64,
     /// Tells the cgroups and links of several state directories on one machine apart.
     digest: String,
 }
@@ -91,6 +98,9 @@ impl NativeDriver {
             .canonicalize()
             .map_err(host("find the directory", &config.state_dir))?;
         make_private(&config.run_dir).map_err(host("make the directory", &config.run_dir))?;
+        let orders = (config.run_dir.join("instances"), Mutex::new(false));
+        let disk_reserve =
+            config.disk_reserve_bytes.unwrap_or_else(|| usual_disk_reserve(&state_dir));
         let digest = digest(&[state_dir.as_os_str().as_encoded_bytes()]);
         let networks = Networks::load(networks::Settings {
             record: state_dir.join("networks.json"),
@@ -103,12 +113,34 @@ impl NativeDriver {
             run_dir: config.run_dir,
             shim_command: config.shim_command,
         })?;
-        Ok(Self { fleet, networks: Arc::new(networks), etc: config.etc, digest })
+        Ok(Self {
+            fleet,
+            networks: Arc::new(networks),
+            orders,
+            etc: config.etc,
+            disk_reserve,
+            digest,
+        })
     }
 
     /// The parent of all cgroups of this state directory.
     fn cgroup_parent(&self) -> PathBuf {
         PathBuf::from(format!("/gable-{}", &self.digest[..8]))
+    }
+
+    /// Mounts the memory that orders lie in. Not before the first: a server that goes no further
+    /// than its own start has nothing to take down.
+    fn keep_orders_in_memory(&self) -> Result<(), Error> {
+        let (instances, is_done) = &self.orders;
+        let mut is_done = lock(is_done);
+        if !*is_done {
+            mount_memory(instances).map_err(|source| Error::Host {
+                doing: format!("mount memory at {}", instances.display()),
+                source,
+            })?;
+            *is_done = true;
+        }
+        Ok(())
     }
 
     async fn network(&self, environment: &EnvironmentId) -> Result<Network, Error> {
@@ -153,6 +185,7 @@ impl Driver for NativeDriver {
             let doing = format!("start {}", spec.label);
             return Err(Error::Refused { doing, why: refusals.join("; ") });
         }
+        self.keep_orders_in_memory()?;
         self.network(&spec.environment_id).await?;
         let host_end =
             format!("gv{}", &digest(&[self.digest.as_bytes(), spec.id.as_str().as_bytes()])[..12]);
@@ -166,6 +199,7 @@ impl Driver for NativeDriver {
                 etc: self.etc.clone(),
             },
             scratch: self.fleet.scratch(&spec.id),
+            disk_reserve: self.disk_reserve,
         };
         match self.fleet.launch(order).await {
             Ok(Launched::Now(state)) => Ok(state),
@@ -270,17 +304,28 @@ pub fn leave(run_dir: &Path) {
     let _ = std::fs::remove_dir(run_dir);
 }
 
-/// Makes the run directory, readable by root alone, with its instances in memory.
+/// Makes the run directory, readable by root alone.
 fn make_private(run_dir: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let instances = run_dir.join("instances");
     std::fs::create_dir_all(&instances)?;
-    std::fs::set_permissions(run_dir, std::fs::Permissions::from_mode(0o700))?;
-    if !process::is_in_memory(&instances)? {
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        mount(Some("gable"), &instances, Some("tmpfs"), flags, Some("mode=700,size=64m"))?;
+    std::fs::set_permissions(run_dir, std::fs::Permissions::from_mode(0o700))
+}
+
+/// The reserve of a disk for which none was said.
+fn usual_disk_reserve(path: &Path) -> u64 {
+    const MOST: u64 = 2 << 30;
+    let total =
+        nix::sys::statvfs::statvfs(path).map_or(0, |found| found.blocks() * found.fragment_size());
+    (total / 20).min(MOST)
+}
+
+fn mount_memory(instances: &Path) -> std::io::Result<()> {
+    if process::is_in_memory(instances)? {
+        return Ok(());
     }
-    Ok(())
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    Ok(mount(Some("gable"), instances, Some("tmpfs"), flags, Some("mode=700,size=64m"))?)
 }
 
 fn remove_stray_cgroups(parent: &Path, known: &[Arc<Instance>]) {

@@ -16,6 +16,9 @@ pub(crate) struct Order {
     pub(crate) isolation: Isolation,
     /// A directory of the instance's own on the disk, for what it writes.
     pub(crate) scratch: PathBuf,
+    /// What has to stay free on the disk for others, in bytes.
+    #[serde(default)]
+    pub(crate) disk_reserve: u64,
 }
 
 /// How an instance is kept apart from others.

@@ -117,7 +117,8 @@ impl Driver for PlainDriver {
                 source,
             })?;
         }
-        let order = Order { spec: translated, isolation: Isolation::Plain, scratch };
+        let order =
+            Order { spec: translated, isolation: Isolation::Plain, scratch, disk_reserve: 0 };
         match self.fleet.launch(order).await? {
             Launched::Now(state) | Launched::Before(state) => Ok(state),
         }
@@ -169,6 +170,7 @@ impl Driver for PlainDriver {
 fn place(scratch: &Path, number: usize, mount: &Mount) -> PathBuf {
     match mount {
         Mount::Bind { source, .. } | Mount::Volume { source, .. } => source.clone(),
+        Mount::Part { volume, subpath, .. } => volume.join(subpath),
         Mount::Overlay { .. } => scratch.join(format!("overlay-{number}")),
         Mount::Scratch { .. } | Mount::Tmpfs { .. } => scratch.join(format!("scratch-{number}")),
     }
@@ -178,8 +180,8 @@ fn prepare(mounts: &[Mount], scratch: &Path) -> io::Result<()> {
     for (number, mount) in mounts.iter().enumerate() {
         let place = place(scratch, number, mount);
         match mount {
-            Mount::Bind { source, .. } | Mount::Volume { source, .. } => {
-                fs::metadata(source)?;
+            Mount::Bind { .. } | Mount::Volume { .. } | Mount::Part { .. } => {
+                fs::metadata(place)?;
             }
             Mount::Overlay { lower, .. } => copy_tree(lower, &place)?,
             Mount::Scratch { .. } | Mount::Tmpfs { .. } => fs::create_dir_all(&place)?,

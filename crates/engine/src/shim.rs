@@ -12,9 +12,11 @@
 //! process begins.
 
 mod container;
+mod disk;
 mod end;
 mod etc;
 mod extra;
+mod filter;
 mod inside;
 mod instance;
 mod isolate;

@@ -116,6 +116,18 @@ pub enum Mount {
         /// Whether writing is refused.
         read_only: bool,
     },
+    /// A directory or file in a volume, which has to be there: the rest of the volume cannot be seen.
+    /// Links in the volume do not lead out of it.
+    Part {
+        /// The whole volume, on the host.
+        volume: PathBuf,
+        /// Relative to it.
+        subpath: PathBuf,
+        /// Inside.
+        target: PathBuf,
+        /// Whether writing is refused.
+        read_only: bool,
+    },
     /// Memory that ends with the instance, and counts as its own. Everybody inside may write there.
     Tmpfs {
         /// Inside.
@@ -147,6 +159,10 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Number of processes and threads.
     pub pids: Option<u32>,
+    /// Bytes that it may have on the host's disk besides its mounts: its `/tmp` and home, what it
+    /// changes of its image or artifact. The instance is ended after them, and its exit says so; so
+    /// is one that goes on writing while the disk has no more than its reserve.
+    pub disk_bytes: Option<u64>,
     /// Wall time; the instance is ended after it, and its exit says so.
     pub time: Option<Duration>,
     /// Bytes of output; the instance is ended after them, and its exit says so.
@@ -184,6 +200,7 @@ impl Mount {
         match self {
             Self::Bind { target, .. }
             | Self::Volume { target, .. }
+            | Self::Part { target, .. }
             | Self::Tmpfs { target, .. }
             | Self::Overlay { target, .. }
             | Self::Scratch { target } => target,

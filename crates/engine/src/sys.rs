@@ -85,6 +85,47 @@ pub(crate) fn pidfd_kill(pidfd: impl AsFd, signal: Signal) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sends a signal with a number to the process that a pidfd stands for.
+pub(crate) fn pidfd_queue(pidfd: impl AsFd, signal: Signal, value: i32) -> io::Result<()> {
+    /// The kernel's `siginfo_t` with its fields for `SI_QUEUE`.
+    #[repr(C)]
+    struct Queued {
+        signal: i32,
+        error: i32,
+        code: i32,
+        padding: i32,
+        pid: i32,
+        uid: u32,
+        value: u64,
+        rest: [u64; 12],
+    }
+    let queued = Queued {
+        signal: signal as i32,
+        error: 0,
+        code: libc::SI_QUEUE,
+        padding: 0,
+        pid: 0,
+        uid: 0,
+        value: u64::from(value.cast_unsigned()),
+        rest: [0; 12],
+    };
+    let descriptor = pidfd.as_fd().as_raw_fd();
+    #[expect(unsafe_code, reason = "no crate in use wraps pidfd_send_signal")]
+    // SAFETY: the descriptor is open, and the structure has the size that the kernel copies.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            descriptor,
+            signal as libc::c_int,
+            &raw const queued,
+            0,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+const _: () = assert!(size_of::<libc::siginfo_t>() == 128, "what `pidfd_queue` passes");
+
 /// Makes a mount and everything below it read-only, without set-user-id programs and devices.
 pub(crate) fn make_read_only(target: &Path) -> nix::Result<()> {
     let target = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(target.as_os_str()))
@@ -174,6 +215,26 @@ pub(crate) fn kill_number(pid: Pid, signal: i32) -> nix::Result<()> {
     #[expect(unsafe_code, reason = "nix knows no real-time signals")]
     // SAFETY: integers only.
     let result = unsafe { libc::kill(pid.as_raw(), signal) };
+    Errno::result(result).map(drop)
+}
+
+/// Puts a filter of system calls in force, for this process and what it becomes, for good. Nothing
+/// that it starts may gain rights, or the kernel refuses.
+pub(crate) fn filter_calls(program: &[libc::sock_filter]) -> nix::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::E2BIG)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    #[expect(unsafe_code, reason = "no crate in use wraps seccomp")]
+    // SAFETY: the kernel copies `length` instructions from a slice that lives through the call, and
+    // checks them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            // What a program may do is limited, not what it may guess: its speed stays its own.
+            libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+            &raw const program,
+        )
+    };
     Errno::result(result).map(drop)
 }
 

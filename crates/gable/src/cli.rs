@@ -27,6 +27,7 @@ mod run;
 mod selector;
 mod server;
 mod settings;
+mod size;
 mod source;
 mod stage;
 mod status;

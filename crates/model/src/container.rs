@@ -165,6 +165,9 @@ pub struct Volume {
     pub target: String,
     /// Whether writing is refused.
     pub is_read_only: bool,
+    /// The part of a named volume that is mounted, relative to it; all of it where `None`.
+    #[serde(default)]
+    pub subpath: Option<String>,
 }
 
 /// Where a volume's bytes are.

@@ -75,7 +75,7 @@ pub struct Exit {
     pub signal: Option<i32>,
     /// Whether the kernel ended it for want of memory.
     pub out_of_memory: bool,
-    /// Whether a limit of Gable's ended it: time or output.
+    /// Which limit of Gable's ended it, if one did: time, output or disk.
     pub limit: Option<String>,
     /// Why it never began, when it could not be started at all (command not found …).
     pub start_error: Option<String>,
@@ -84,6 +84,15 @@ pub struct Exit {
 }
 
 impl Exit {
+    /// In the words of every limit of what is written to the disk.
+    pub const DISK: &str = "to the disk of this machine";
+
+    /// Whether it was ended for what it wrote to the disk.
+    #[must_use]
+    pub fn is_disk_limit(&self) -> bool {
+        self.limit.as_deref().is_some_and(|limit| limit.contains(Self::DISK))
+    }
+
     /// Whether it ended by itself with code 0.
     #[must_use]
     pub fn is_success(&self) -> bool {

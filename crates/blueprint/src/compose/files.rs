@@ -58,7 +58,12 @@ impl Reader<'_> {
             let source = match origin {
                 Origin::Host(path) => {
                     let source = VolumeSource::Host(path);
-                    volumes.push(Volume { source, target: used.target, is_read_only: true });
+                    volumes.push(Volume {
+                        source,
+                        target: used.target,
+                        is_read_only: true,
+                        subpath: None,
+                    });
                     continue;
                 }
                 Origin::File(path) => FileSource::Project(path),

@@ -25,6 +25,7 @@ pub(crate) struct Mount {
     pub(crate) target: String,
     is_read_only: bool,
     tmpfs_bytes: Option<u64>,
+    subpath: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -150,6 +151,7 @@ impl Reader<'_> {
             target: target.to_owned(),
             is_read_only: modes.contains(&"ro"),
             tmpfs_bytes: None,
+            subpath: None,
         })
     }
 
@@ -184,7 +186,28 @@ impl Reader<'_> {
             target,
             is_read_only: read_only.unwrap_or_default(),
             tmpfs_bytes: size.and_then(|view| self.bytes(&view)),
+            subpath: self.subpath(view, kind),
         })
+    }
+
+    /// The part of a volume that is asked for. Docker refuses the same.
+    fn subpath(&mut self, view: &View<'_>, kind: Kind) -> Option<String> {
+        let part = view.get("volume").and_then(|view| view.get("subpath"))?;
+        let text = self.text(&part)?;
+        let leads_out = text.starts_with('/') || text.split('/').any(|name| name == "..");
+        if kind != Kind::Named || leads_out {
+            let message = match kind {
+                Kind::Named => "a part of a volume lies inside it".to_owned(),
+                _ => "only a named volume has parts to mount".to_owned(),
+            };
+            self.bad(
+                &part,
+                message,
+                "write the path relative to a volume with a name: `sub/directory`",
+            );
+            return None;
+        }
+        Some(text).filter(|text| !text.is_empty())
     }
 
     fn volume(&mut self, project: &Project<'_>, view: &View<'_>, mount: Mount) -> Option<Volume> {
@@ -201,7 +224,12 @@ impl Reader<'_> {
             }
             Kind::Named => self.named(project, view, &mount.source)?,
         };
-        Some(Volume { source, target: mount.target, is_read_only: mount.is_read_only })
+        Some(Volume {
+            source,
+            target: mount.target,
+            is_read_only: mount.is_read_only,
+            subpath: mount.subpath,
+        })
     }
 
     /// A volume that the file declares.
@@ -280,6 +308,7 @@ fn tmpfs(text: &str) -> Volume {
         source: VolumeSource::Tmpfs { size_bytes: size.and_then(parse_bytes) },
         target: target.to_owned(),
         is_read_only: options.split(',').any(|option| option == "ro"),
+        subpath: None,
     }
 }
 

@@ -226,7 +226,16 @@ fn mount(volume: &Volume, container: &Container, places: &Places) -> Mount {
     let read_only = volume.is_read_only;
     match &volume.source {
         VolumeSource::Named(name) => {
-            Mount::Volume { source: places.named.join(directory_name(name)), target, read_only }
+            let whole = places.named.join(directory_name(name));
+            match &volume.subpath {
+                Some(subpath) => Mount::Part {
+                    volume: whole,
+                    subpath: PathBuf::from(subpath),
+                    target,
+                    read_only,
+                },
+                None => Mount::Volume { source: whole, target, read_only },
+            }
         }
         VolumeSource::Anonymous => Mount::Volume {
             source: places.anonymous.join(directory_name(&volume.target)),
@@ -319,6 +328,7 @@ mod tests {
             source: VolumeSource::Named("data".to_owned()),
             target: "/data".to_owned(),
             is_read_only: false,
+            subpath: None,
         }];
         assert_eq!(unnamed(&service, &image()), ["/cache"]);
     }

@@ -13,6 +13,11 @@ use crate::net::addresses::Subnet;
 /// Every bridge of Gable's, of every state directory on the machine.
 pub(crate) const ANY_BRIDGE: &str = "gable*";
 
+/// Where clouds tell a machine who it is, with keys that are the machine's: link-local addresses,
+/// and those that Alibaba, Azure and Oracle chose. Those of IPv6 need no mention: no IPv6 leaves a
+/// private network.
+const METADATA: [&str; 4] = ["169.254.0.0/16", "100.100.100.200", "168.63.129.16", "192.0.0.192"];
+
 /// The rules of one environment's network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Zone {
@@ -26,9 +31,13 @@ pub(crate) fn table(name: &str, zones: &[Zone], host_ports: &[u16]) -> String {
     let mut forward = format!(
         "    iifname \"{ANY_BRIDGE}\" meta nfproto ipv6 drop\n    \
          oifname \"{ANY_BRIDGE}\" meta nfproto ipv6 drop\n    \
-         ct state established,related accept\n"
+         iifname \"{ANY_BRIDGE}\" ip daddr {{ {} }} drop\n    \
+         ct state established,related accept\n",
+        METADATA.join(", ")
     );
     let mut input = String::new();
+    // Of the host, only what is root's own comes to instances: Gable, and who may look into them anyway.
+    let output = format!("    oifname \"{ANY_BRIDGE}\" meta skuid != 0 ct state new drop\n");
     let mut postrouting = String::new();
     let tcp_ports = std::iter::once(53)
         .chain(host_ports.iter().copied())
@@ -63,6 +72,8 @@ pub(crate) fn table(name: &str, zones: &[Zone], host_ports: &[u16]) -> String {
          {forward}  }}\n  \
          chain input {{\n    type filter hook input priority filter - 5; policy accept;\n\
          {input}  }}\n  \
+         chain output {{\n    type filter hook output priority filter - 5; policy accept;\n\
+         {output}  }}\n  \
          chain postrouting {{\n    type nat hook postrouting priority srcnat; policy accept;\n\
          {postrouting}  }}\n}}\n"
     )
@@ -113,6 +124,12 @@ mod tests {
         assert!(text.contains("iifname \"gableaaaa\" oifname \"gable*\" drop"));
         assert!(text.contains("ip daddr 10.77.1.1 tcp dport { 53, 8080 } accept"));
         assert!(text.contains("ip saddr 10.77.1.0/24 oifname != \"gable*\" masquerade"));
+        assert!(text.contains("oifname \"gable*\" meta skuid != 0 ct state new drop"), "{text}");
+        let metadata = text.find("ip daddr { 169.254.0.0/16, ").unwrap();
+        assert!(
+            metadata < text.find("related accept").unwrap(),
+            "nothing comes before it:\n{text}"
+        );
         let inside = text.find("oifname \"gableaaaa\" accept").unwrap();
         let crossing = text.find("oifname \"gable*\" drop").unwrap();
         assert!(inside < crossing, "an environment reaches itself before the drop:\n{text}");

@@ -17,6 +17,7 @@ use libcontainer::workload::{
 };
 use serde_json::{Value, json};
 
+use crate::cgroup::{self, Cgroups};
 use crate::order::Order;
 use crate::shim::instance::{self, Said};
 use crate::shim::launch::Program;
@@ -33,7 +34,8 @@ pub(super) fn build(
     root: &Prepared,
     status: &OwnedFd,
 ) -> Result<(), Refusal> {
-    let config = config(order, cgroup, root);
+    let cgroups = Cgroups::find(Path::new(cgroup::ROOT));
+    let config = config(order, cgroup, &cgroup_mounts(&cgroups, cgroup), root);
     let bytes = serde_json::to_vec(&config).doing(|| "write the container's config".to_owned())?;
     fs::write(directory.join("config.json"), bytes)
         .doing(|| "write the container's config".to_owned())?;
@@ -43,6 +45,7 @@ pub(super) fn build(
         command: order.spec.command.clone(),
         cwd: order.spec.cwd.clone(),
         env: order.spec.env.clone(),
+        calls: Some(spec::bits(&order.spec)),
     };
     let executor = Become { program, status: status.as_raw_fd() };
     let id = order.spec.id.to_string();
@@ -61,6 +64,9 @@ pub(super) fn build(
     if let Some(pid) = container.pid() {
         instance::say(status.as_fd(), &Said::Pid(pid.as_raw()));
     }
+    cgroups
+        .close(cgroup, order.spec.limits.memory_bytes)
+        .doing(|| "limit swap and devices of the instance's cgroup".to_owned())?;
     container.start().map_err(refusal)?;
     // Both held the environment, and the first held it twice.
     let _ = fs::remove_file(directory.join("config.json"));
@@ -108,11 +114,11 @@ impl Executor for Become {
 }
 
 /// The container in the words of the OCI runtime specification, version 1.
-fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
+fn config(order: &Order, cgroup: &Path, shown: &[Value], root: &Prepared) -> Value {
     let spec = &order.spec;
     let container = &spec.container;
     let mut mounts = kernel_mounts(container.shm_bytes.unwrap_or(SHM_BYTES));
-    mounts.extend(root.mounts.iter().cloned());
+    mounts.extend(shown.iter().chain(&root.mounts).cloned());
     let none: [&str; 0] = [];
     let mut namespaces = vec!["mount", "ipc", "uts", "cgroup"];
     if spec.is_first_process() {
@@ -175,6 +181,7 @@ fn config(order: &Order, cgroup: &Path, root: &Prepared) -> Value {
             ],
             "readonlyPaths": [
                 "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+                "/sys/fs/cgroup",
             ],
         },
     })
@@ -205,6 +212,31 @@ fn kernel_mounts(shm_bytes: u64) -> Vec<Value> {
         mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
         mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
     ]
+}
+
+/// Its own cgroup, read-only, where runtimes look for what they may use.
+fn cgroup_mounts(cgroups: &Cgroups, cgroup: &Path) -> Vec<Value> {
+    let views = cgroups.views(cgroup);
+    let place = Path::new(cgroup::ROOT);
+    let below = match cgroups {
+        // A directory for the directories of the controllers.
+        Cgroups::V1 { .. } => Some(json!({
+            "destination": place,
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "nodev", "noexec", "mode=755", "size=64k"],
+        })),
+        Cgroups::V2 { .. } | Cgroups::Absent => None,
+    };
+    let view = |(source, name): &(PathBuf, PathBuf)| {
+        json!({
+            "destination": place.join(name),
+            "type": "bind",
+            "source": source,
+            "options": ["bind", "nosuid", "nodev", "noexec", "ro"],
+        })
+    };
+    below.into_iter().chain(views.iter().map(view)).collect()
 }
 
 fn resources(order: &Order) -> Value {

@@ -47,7 +47,7 @@ pub(super) fn start(parts: &Parts, main: Pid, extra: Extra) -> Result<Pid, Strin
         ForkResult::Child => {
             let entered = enter(parts, main, &order, &extra);
             let why = match entered.and_then(|()| step_down(parts, &order, &write)) {
-                Ok(()) => program(order, extra).become_it(),
+                Ok(()) => program(parts, order, extra).become_it(),
                 Err(error) => format!("enter the instance: {}", error.desc()),
             };
             let _ = nix::unistd::write(&write, why.as_bytes());
@@ -56,11 +56,12 @@ pub(super) fn start(parts: &Parts, main: Pid, extra: Extra) -> Result<Pid, Strin
     }
 }
 
-fn program(order: Order, extra: Extra) -> Program {
+fn program(parts: &Parts, order: Order, extra: Extra) -> Program {
+    let calls = parts.isolated.then(|| spec::bits(&order.spec));
     let mut env = order.spec.env;
     env.retain(|(key, _)| !extra.env.iter().any(|(other, _)| other == key));
     env.extend(extra.env);
-    Program { command: extra.command, cwd: extra.cwd.unwrap_or(order.spec.cwd), env }
+    Program { command: extra.command, cwd: extra.cwd.unwrap_or(order.spec.cwd), env, calls }
 }
 
 /// Becomes a process like the main one in everything but the program.

@@ -20,8 +20,17 @@ impl Inside {
 
     /// A directory inside; `None` if there is nothing of that name, or no directory.
     pub(super) fn directory(&self, path: &Path) -> nix::Result<Option<OwnedFd>> {
+        self.open(path, OFlag::O_DIRECTORY)
+    }
+
+    /// A directory or file inside; `None` if there is nothing of that name.
+    pub(super) fn entry(&self, path: &Path) -> nix::Result<Option<OwnedFd>> {
+        self.open(path, OFlag::empty())
+    }
+
+    fn open(&self, path: &Path, flags: OFlag) -> nix::Result<Option<OwnedFd>> {
         let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | flags)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         match openat2(&self.root, path, how) {
             Ok(directory) => Ok(Some(directory)),

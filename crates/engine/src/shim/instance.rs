@@ -16,6 +16,7 @@ use telemetry::LogWriter;
 
 use crate::cgroup::{self, Cgroups};
 use crate::order::{CONTROL, EXIT, Isolation, News, ORDER, Order};
+use crate::shim::disk::DiskWatch;
 use crate::shim::launch::Program;
 use crate::shim::supervise::{Main, Supervisor};
 use crate::shim::{Doing, Refusal, container, isolate, nursery, root};
@@ -100,6 +101,12 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
         directory: directory.to_owned(),
         isolated,
         cgroup: cgroup.map(|path| (Cgroups::find(Path::new(cgroup::ROOT)), path)),
+        disk: order
+            .spec
+            .limits
+            .disk_bytes
+            .filter(|_| isolated)
+            .map(|limit| DiskWatch::new(&order.scratch, limit, order.disk_reserve)),
         limits: order.spec.limits,
         stop_signal: stop_signal(&order.spec),
         log,
@@ -125,6 +132,7 @@ pub(super) struct Parts {
     pub(super) isolated: bool,
     pub(super) cgroup: Option<(Cgroups, PathBuf)>,
     pub(super) limits: spec::Limits,
+    pub(super) disk: Option<DiskWatch>,
     /// For the main process alone; TERM for all where `None`.
     pub(super) stop_signal: Option<i32>,
     pub(super) log: LogWriter,
@@ -201,6 +209,7 @@ fn fork_plain(pipes: &Pipes, order: &Order) -> nix::Result<Pid> {
                 command: spec.command.clone(),
                 cwd: spec.cwd.clone(),
                 env: spec.env.clone(),
+                calls: None,
             };
             let why = match pipes.become_stdio() {
                 Ok(()) => program.become_it(),

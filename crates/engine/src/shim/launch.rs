@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::unistd::execve;
 
+use crate::shim::filter;
 use crate::spec::DEFAULT_PATH;
 use crate::sys;
 
@@ -18,6 +19,8 @@ pub(super) struct Program {
     pub(super) command: Vec<String>,
     pub(super) cwd: PathBuf,
     pub(super) env: Vec<(String, String)>,
+    /// The capabilities that say which system calls it may make; every one where `None`.
+    pub(super) calls: Option<u64>,
 }
 
 impl Program {
@@ -40,8 +43,14 @@ impl Program {
         else {
             return format!("the command {name} holds a NUL byte");
         };
+        let candidates = self.candidates(name);
+        if let Some(capabilities) = self.calls
+            && let Err(error) = sys::filter_calls(&filter::program(capabilities))
+        {
+            return format!("the kernel takes no filter of system calls: {}", error.desc());
+        }
         let mut refused = None;
-        for candidate in self.candidates(name) {
+        for candidate in candidates {
             match try_execute(&candidate, &arguments, &env) {
                 Errno::ENOENT | Errno::ENOTDIR if !candidate.exists() => {}
                 Errno::ENOENT => return missing_interpreter(&candidate),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::order::{Link, Order};
 use crate::shim::etc::{Own, SHARED};
-use crate::shim::inside::Inside;
+use crate::shim::inside::{Inside, path_of};
 use crate::shim::overlay::{self, Overlay};
 use crate::shim::{Doing, Refusal, volumes};
 use crate::spec::{Mount, PlacedFile, Root, TOOLS_DIR};
@@ -213,7 +213,12 @@ impl Workshop<'_> {
         let mut mounts = Vec::new();
         for (number, mount) in spec.mounts.iter().enumerate() {
             self.prepare_mount(number, mount)?;
-            let read_only = matches!(mount, Mount::Bind { read_only, .. } | Mount::Volume { read_only, .. } if *read_only);
+            let read_only = matches!(
+                mount,
+                Mount::Bind { read_only: true, .. }
+                    | Mount::Volume { read_only: true, .. }
+                    | Mount::Part { read_only: true, .. }
+            );
             mounts.push(match (self.place(number, mount), mount) {
                 (Some(source), _) => bind(&source, mount.target(), read_only),
                 (None, Mount::Tmpfs { target, size_bytes }) => tmpfs(target, *size_bytes),
@@ -231,6 +236,7 @@ impl Workshop<'_> {
     fn place(&self, number: usize, mount: &Mount) -> Option<PathBuf> {
         Some(match mount {
             Mount::Bind { source, .. } | Mount::Volume { source, .. } => source.clone(),
+            Mount::Part { .. } => self.directory.join("mounts").join(format!("part-{number}")),
             Mount::Scratch { .. } => self.order.scratch.join(format!("scratch-{number}")),
             Mount::Overlay { .. } => {
                 self.directory.join("mounts").join(format!("overlay-{number}"))
@@ -251,6 +257,11 @@ impl Workshop<'_> {
                     volumes::fill(&self.directory.join("root"), target, source)
                         .doing(|| format!("fill the volume at {}", target.display()))?;
                 }
+            }
+            Mount::Part { volume, subpath, .. } => {
+                let place = self.place(number, mount).unwrap_or_default();
+                mount_part(volume, subpath, &place)
+                    .doing(|| format!("mount `{}` of a volume", subpath.display()))?;
             }
             Mount::Scratch { .. } => {
                 self.scratch(&format!("scratch-{number}"), user.uid, user.gid)?;
@@ -321,6 +332,25 @@ impl Workshop<'_> {
             .mount(at, &overlay::names(self.directory, name))
             .doing(|| format!("mount a writable view of {listed}"))
     }
+}
+
+/// Makes a part of a volume visible at a place of ours. What is mounted is what was found, whatever
+/// other instances make of its name meanwhile.
+fn mount_part(volume: &Path, subpath: &Path, place: &Path) -> io::Result<()> {
+    let found = Inside::of(volume)?.entry(subpath)?.ok_or_else(|| {
+        io::Error::other("the volume has nothing there; what writes it has to start first")
+    })?;
+    let source = path_of(&found);
+    if let Some(parent) = place.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if fs::metadata(&source)?.is_dir() {
+        make_directory(place, 0o755)?;
+    } else {
+        fs::write(place, "")?;
+    }
+    let flags = MsFlags::MS_BIND;
+    Ok(mount(Some(&source), place, None::<&str>, flags, None::<&str>)?)
 }
 
 fn tmpfs(target: &Path, size_bytes: Option<u64>) -> Value {

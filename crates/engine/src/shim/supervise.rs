@@ -185,15 +185,20 @@ impl Supervisor {
 
     fn next_deadline(&self) -> Option<Instant> {
         let of_commands = self.conversations.iter().filter_map(|one| one.kill_at);
-        self.kill_at.into_iter().chain(self.time_is_up_at).chain(of_commands).min()
+        let of_disk = self.parts.disk.as_ref().map(|disk| disk.look_at);
+        self.kill_at.into_iter().chain(self.time_is_up_at).chain(of_commands).chain(of_disk).min()
     }
 
     fn take_signals(&mut self) {
         while let Ok(Some(signal)) = self.parts.signals.read_signal() {
             // SIGCHLD needs nothing: every pass reaps.
-            if signal.ssi_signo != Signal::SIGCHLD as u32 {
-                self.stop(GRACE_OF_SHUTDOWN);
+            if signal.ssi_signo == Signal::SIGCHLD as u32 {
+                continue;
             }
+            // A driver that cannot reach the socket sends its grace with the signal.
+            let told = (signal.ssi_code == nix::libc::SI_QUEUE).then_some(signal.ssi_int);
+            let grace = told.and_then(|millis| u64::try_from(millis).ok());
+            self.stop(grace.map_or(GRACE_OF_SHUTDOWN, Duration::from_millis));
         }
     }
 
@@ -346,6 +351,12 @@ impl Supervisor {
             let time = self.parts.limits.time.unwrap_or_default();
             self.limit.get_or_insert_with(|| format!("it took longer than {}", span(time)));
             self.stop(GRACE_OF_LIMITS);
+        }
+        if let Some(why) = self.parts.disk.as_mut().and_then(|disk| disk.look(now)) {
+            self.parts.disk = None;
+            self.limit.get_or_insert(why);
+            // At once: in a grace it could write as much again.
+            self.kill_at = Some(now);
         }
         for conversation in &mut self.conversations {
             if conversation.kill_at.is_some_and(|at| at <= now) {

@@ -172,3 +172,62 @@ async fn fifty_starts_and_stops_leave_nothing_behind() {
     assert!(descriptors() <= descriptors_before + 10, "{} descriptors", descriptors());
     until("the links to be gone", || links("gv").len() <= links_before + 8).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_asked_to_stop_has_its_grace_all_the_same() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    // It saves what it has before it ends, as a database does.
+    let spec = rig.shell(
+        "trap 'sleep 0.5; echo saved; exit 0' TERM; echo ready; while :; do sleep 0.1; done",
+    );
+    rig.start(&spec).await;
+    rig.said(&spec.id, "ready").await;
+    let socket = rig.run.path().join("run/instances").join(spec.id.as_str()).join("control.sock");
+    std::fs::remove_file(socket).unwrap();
+    rig.driver().stop(&spec.id, Duration::from_secs(10)).await.unwrap();
+    let exit = rig.ended(&spec.id).await;
+    assert!(exit.is_success(), "{exit:?}");
+    assert!(rig.output(&spec.id).ends_with("saved"), "{}", rig.output(&spec.id));
+    // The grace comes with the signal: what does not end is killed after it.
+    let stubborn = rig.shell("trap '' TERM; echo ready; while :; do sleep 0.1; done");
+    rig.start(&stubborn).await;
+    rig.said(&stubborn.id, "ready").await;
+    let place = rig.run.path().join("run/instances").join(stubborn.id.as_str());
+    std::fs::remove_file(place.join("control.sock")).unwrap();
+    rig.driver().stop(&stubborn.id, Duration::from_millis(50)).await.unwrap();
+    assert_eq!(rig.ended(&stubborn.id).await.signal, Some(9));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_that_starts_nothing_mounts_nothing_and_the_last_one_takes_it_down() {
+    if !is_root() {
+        return;
+    }
+    let mut rig = Rig::new();
+    rig.driver = None;
+    let run_dir = rig.state.path().join("run");
+    let mounted = || {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        mounts.contains(&format!("{}/", run_dir.display()))
+    };
+    let config = engine::Config { run_dir: run_dir.clone(), ..rig.config() };
+    let driver = engine::NativeDriver::new(config).unwrap();
+    driver.recover().await.unwrap();
+    driver.ensure_network(&rig.environment).await.unwrap();
+    assert!(!mounted());
+    engine::leave(&run_dir);
+    assert!(!run_dir.exists());
+
+    let config = engine::Config { run_dir: run_dir.clone(), ..rig.config() };
+    let driver = engine::NativeDriver::new(config).unwrap();
+    let spec = rig.shell("true");
+    driver.start(&spec).await.unwrap();
+    assert!(mounted(), "orders hold secrets");
+    driver.wait(&spec.id).await.unwrap();
+    driver.remove(&spec.id).await.unwrap();
+    engine::leave(&run_dir);
+    assert!(!mounted() && !run_dir.exists());
+}

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod isolation;
@@ -11,6 +13,8 @@ mod isolation;
 mod life;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod neighbours;
 #[cfg(test)]
 mod network;
 #[cfg(test)]

@@ -142,38 +142,46 @@ async fn packets_to_the_outside_carry_the_hosts_address() {
     }
     // Another machine, in a namespace of the test's own: it sees who asks.
     let rig = Rig::new();
-    let outside = Outside::new();
+    let outside = Outside::new("198.18");
     let script = format!(
         "import socket; s = socket.create_connection(('{}', 7777), 5); print('peer', s.recv(100).decode())",
-        Outside::ADDRESS
+        outside.address
     );
     let spec = rig.spec(&["python3", "-c", &script]);
     assert!(rig.run(&spec).await.is_success(), "{}", rig.output(&spec.id));
-    assert_eq!(rig.output(&spec.id), format!("peer {}", Outside::HOST_ADDRESS));
+    assert_eq!(rig.output(&spec.id), format!("peer {}", outside.host_address));
     drop(outside);
 }
 
-/// A namespace that stands for the internet.
-struct Outside {
+/// A namespace that stands for what is beyond the machine: it tells who asks.
+pub(crate) struct Outside {
     name: String,
+    /// Where it listens, on port 7777.
+    pub(crate) address: String,
+    /// The host's own address beside it.
+    pub(crate) host_address: String,
     server: std::process::Child,
 }
 
 impl Outside {
-    const ADDRESS: &'static str = "198.51.100.2";
-    const HOST_ADDRESS: &'static str = "198.51.100.1";
-
-    fn new() -> Self {
-        let name = format!("gt{}", std::process::id());
+    /// One with addresses that begin so. What follows is of this process and this call: others test
+    /// on this machine as well.
+    pub(crate) fn new(prefix: &str) -> Self {
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("gt{}x{count}", std::process::id());
+        let network = format!("{prefix}.{}", (std::process::id() + 61 * count) % 250 + 1);
+        let address = format!("{network}.2");
+        let host_address = format!("{network}.1");
         let ip = |arguments: &str| {
             let status = std::process::Command::new("ip").args(arguments.split(' ')).status();
             assert!(status.unwrap().success(), "ip {arguments}");
         };
         ip(&format!("netns add {name}"));
         ip(&format!("link add {name} type veth peer name out netns {name}"));
-        ip(&format!("addr add {}/24 dev {name}", Self::HOST_ADDRESS));
+        ip(&format!("addr add {host_address}/24 dev {name}"));
         ip(&format!("link set {name} up"));
-        ip(&format!("-n {name} addr add {}/24 dev out", Self::ADDRESS));
+        ip(&format!("-n {name} addr add {address}/24 dev out"));
         ip(&format!("-n {name} link set out up"));
         let program = "import socket
 s = socket.create_server(('0.0.0.0', 7777)); print('up', flush=True)
@@ -186,7 +194,7 @@ while True:
             .unwrap();
         let mut up = [0; 3];
         std::io::Read::read_exact(server.stdout.as_mut().unwrap(), &mut up).unwrap();
-        Self { name, server }
+        Self { name, address, host_address, server }
     }
 }
 

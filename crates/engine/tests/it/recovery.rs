@@ -133,22 +133,3 @@ async fn the_log_goes_on_while_no_driver_is_there() {
     let lines = rig.output(&spec.id).lines().count();
     until("more lines", || rig.output(&spec.id).lines().count() > lines + 5).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_instance_directory_on_a_disk_gets_a_tmpfs() {
-    if !is_root() {
-        return;
-    }
-    let run = tempfile::tempdir_in("/var/tmp").unwrap();
-    let state = tempfile::tempdir().unwrap();
-    let config = engine::Config::new(
-        state.path().to_owned(),
-        run.path().to_owned(),
-        crate::rig::shim_command(),
-    );
-    let _driver = engine::NativeDriver::new(config).unwrap();
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-    let instances = run.path().join("instances");
-    assert!(mounts.contains(&format!("gable {} tmpfs", instances.display())), "{mounts}");
-    nix::mount::umount(&instances).unwrap();
-}

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
-use engine::{Mount, PlacedFile};
+use engine::{Driver, Mount, PlacedFile};
 
 use crate::images::Image;
 use crate::rig::{Rig, is_root};
@@ -107,7 +107,7 @@ async fn a_volume_takes_nothing_from_outside_the_image() {
     let volume = volume(&rig);
     let mut spec = image.shell(&rig, "ls /data");
     spec.mounts = vec![at(volume.clone(), "/data")];
-    let _ = engine::Driver::start(rig.driver(), &spec).await;
+    let _ = rig.driver().start(&spec).await;
     assert_eq!(fs::read_dir(&volume).unwrap().count(), 0);
 }
 
@@ -150,7 +150,42 @@ async fn a_mount_does_not_replace_what_keeps_instances_apart() {
     for target in ["/", "/proc", "/proc/sys", "/sys/fs", "/data/../proc", "relative"] {
         let mut spec = rig.shell("true");
         spec.mounts = vec![at(volume(&rig), target)];
-        let error = engine::Driver::start(rig.driver(), &spec).await.unwrap_err();
+        let error = rig.driver().start(&spec).await.unwrap_err();
         assert!(error.to_string().contains(&format!("mount at {target}:")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_volume_only_the_named_part_is_seen() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let volume = volume(&rig);
+    fs::create_dir(volume.join("sub")).unwrap();
+    fs::write(volume.join("a"), "1").unwrap();
+    fs::write(volume.join("sub/b"), "2").unwrap();
+    let outside = rig.state.path().join("secret");
+    fs::write(&outside, "of the host").unwrap();
+    symlink(&outside, volume.join("leads-out")).unwrap();
+    let part = |subpath: &str, target: &str| Mount::Part {
+        volume: volume.clone(),
+        subpath: subpath.into(),
+        target: target.into(),
+        read_only: false,
+    };
+    let mut spec = image.shell(&rig, "ls /only; cat /file; echo 3 > /only/c");
+    spec.mounts = vec![part("sub", "/only"), part("a", "/file")];
+    assert!(rig.run(&spec).await.is_success(), "{}", rig.output(&spec.id));
+    assert_eq!(rig.output(&spec.id), "b\n1");
+    assert_eq!(fs::read_to_string(volume.join("sub/c")).unwrap(), "3\n");
+
+    for absent in ["not-there", "leads-out", "a/below"] {
+        let mut spec = image.shell(&rig, "true");
+        spec.mounts = vec![part(absent, "/only")];
+        let error = rig.driver().start(&spec).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("`{absent}` of a volume")), "{error}");
+        assert!(error.contains("nothing there"), "{error}");
     }
 }

@@ -48,6 +48,8 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
         state_dir: paths.state_dir.clone(),
         run_dir: paths.run_dir.clone(),
         executable: vec![executable.into()],
+        instance_disk_bytes: settings.instance_disk_bytes(),
+        disk_reserve_bytes: settings.disk_reserve.and_then(|size| size.bytes()),
         listen: settings.listen,
         edge: settings.edge,
         operator_env,

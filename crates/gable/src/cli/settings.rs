@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::args::ServerArgs;
+use super::size::Size;
 
 /// Where the edge listens when nobody ever said otherwise.
 const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
+
+/// What an instance may have on the disk when nobody ever said otherwise.
+const DEFAULT_INSTANCE_DISK: u64 = 10 << 30;
 
 /// Variables of the server's own environment that every build and instance needs as much as the
 /// server does: how to reach the network, and whom to trust there.
@@ -47,6 +51,10 @@ pub(crate) struct Settings {
     pub(crate) operator_env: Option<PathBuf>,
     /// What clients of the edge may do.
     pub(crate) edge: edge::Settings,
+    /// How much each instance may have on the disk.
+    pub(crate) instance_disk: Option<Size>,
+    /// How much of the disk instances leave to others.
+    pub(crate) disk_reserve: Option<Size>,
 }
 
 impl Settings {
@@ -67,6 +75,8 @@ impl Settings {
             self.listen.push(SocketAddr::from(DEFAULT_LISTEN));
         }
         args.edge.apply(&mut self.edge);
+        self.instance_disk = args.instance_disk.or(self.instance_disk);
+        self.disk_reserve = args.disk_reserve.or(self.disk_reserve);
         if args.operator_env.is_some() {
             self.operator_env.clone_from(&args.operator_env);
         }
@@ -75,6 +85,11 @@ impl Settings {
             .operator_env
             .filter(|file| args.operator_env.as_ref() == Some(file) || file.exists());
         self
+    }
+
+    /// Bytes that each instance may have on the disk, if that is limited.
+    pub(crate) fn instance_disk_bytes(&self) -> Option<u64> {
+        self.instance_disk.unwrap_or(Size::of_bytes(DEFAULT_INSTANCE_DISK)).bytes()
     }
 
     /// Writes it down.

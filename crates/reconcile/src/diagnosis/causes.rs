@@ -67,6 +67,12 @@ pub(super) const CAUSES: &[Cause] = &[
         hint: "look at what it was doing last; limits of time and output are there for commands that never end",
     },
     Cause {
+        code: "disk-limit",
+        message: "{subject} was ended because it wrote more than {what} to the disk",
+        unnamed: "it may",
+        hint: "write what has to last to the `disk` of `{service}` or to a database, and remove temporary files; `gable server --instance-disk` says how much each may write",
+    },
+    Cause {
         code: "killed",
         message: "{subject} was ended with signal KILL",
         unnamed: "it",

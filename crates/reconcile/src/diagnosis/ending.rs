@@ -14,7 +14,8 @@ const SIGKILL: i32 = 9;
 
 pub(super) fn judge(facts: &Facts<'_>, exit: &Exit, lines: &[String]) -> Verdict {
     if let Some(limit) = &exit.limit {
-        return Verdict::new("limit-reached").line(limit).line(log::last_telling(lines));
+        let code = if exit.is_disk_limit() { "disk-limit" } else { "limit-reached" };
+        return Verdict::new(code).line(limit).line(log::last_telling(lines));
     }
     if exit.out_of_memory {
         let megabytes = facts.service.instance_type.memory_bytes / (1024 * 1024);

@@ -63,6 +63,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "deploy-failed"
     "deprecated-field"
     "disk-full"
+    "disk-limit"
     "docker-base-image-login"
     "docker-base-image-missing"
     "docker-base-image-unreachable"

@@ -198,7 +198,7 @@ pub(super) const FIELDS: &[Field] = &[
     row(Place::VolumeBind, "selinux", Own, None_, BIND),
     row(Place::VolumeStore, "labels", Own, None_, LABELS),
     row(Place::VolumeStore, "nocopy", Own, None_, "an empty volume begins with what the image has"),
-    row(Place::VolumeStore, "subpath", Own, None_, "volumes are mounted whole"),
+    row(Place::VolumeStore, "subpath", Own, Same, "the part of the volume that is mounted"),
     row(Place::VolumeTmpfs, "mode", Own, None_, "everybody in the container may write to it"),
     row(Place::VolumeTmpfs, "size", Own, Same, "its size"),
     row(Place::TopNetwork, "attachable", Own, None_, NETWORK),

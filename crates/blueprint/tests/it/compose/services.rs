@@ -296,3 +296,24 @@ fn every_field_is_explained_in_the_order_of_the_text() {
     9:29 services.a.deploy.replicas = 2 -> equivalent: how many instances there are
     ");
 }
+
+#[test]
+fn a_part_of_a_volume_is_mounted_alone_and_never_leads_out_of_it() {
+    let of = |subpath: &str, source: &str| {
+        understood(&one(&format!(
+            "services:\n  a:\n    image: x\n    volumes:\n      - {{type: volume, {source}target: /only, volume: {{subpath: {subpath}}}}}\nvolumes:\n  shared:\n"
+        )))
+    };
+    let found = of("sub/deep", "source: shared, ");
+    assert!(found.contains("mount volume shared part sub/deep at /only\n"), "{found}");
+    assert!(!found.contains("compose.yaml:"), "nothing is to be said:\n{found}");
+    for (subpath, source) in
+        [("../up", "source: shared, "), ("/etc", "source: shared, "), ("sub", "")]
+    {
+        let found = of(subpath, source);
+        assert!(
+            found.contains("a part of a volume") || found.contains("a named volume"),
+            "{found}"
+        );
+    }
+}

@@ -158,7 +158,8 @@ fn one_service(text: &mut String, service: &Service) {
             VolumeSource::Tmpfs { size_bytes } => format!("tmpfs {size_bytes:?}"),
         };
         let mode = if volume.is_read_only { " ro" } else { "" };
-        writeln!(text, "  mount {source} at {}{mode}", volume.target).unwrap();
+        let part = volume.subpath.as_deref().map_or_else(String::new, |it| format!(" part {it}"));
+        writeln!(text, "  mount {source}{part} at {}{mode}", volume.target).unwrap();
     }
     for file in &container.files {
         let source = match &file.source {

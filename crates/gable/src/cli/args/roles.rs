@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::traffic::EdgeFlags;
+use crate::cli::size::Size;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
@@ -21,6 +22,14 @@ pub(crate) struct ServerArgs {
     pub(crate) operator_env: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) edge: EdgeFlags,
+    /// How much each instance may have on the disk outside of disks and volumes, such as `50GB`;
+    /// `none` is no limit [default: as it was last time, or 10GB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) instance_disk: Option<Size>,
+    /// How much of the disk instances leave to databases and to Gable, such as `5GB` [default: as it
+    /// was last time, or a twentieth of the disk, at most 2GB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) disk_reserve: Option<Size>,
     /// How long new instances may take to become healthy, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900, env = "GABLE_HEALTH_TIMEOUT")]
     pub(crate) health_timeout: u64,

@@ -28,6 +28,19 @@ fn a_limit_is_named() {
 }
 
 #[test]
+fn the_disk_is_named_when_too_much_was_written_to_it() {
+    let mut case = Case::crashed("caching page 812");
+    case.exit =
+        Some(Exit { limit: Some(format!("it wrote more than 10 GB {}", Exit::DISK)), ..exit(0) });
+    check(
+        &case,
+        "disk-limit",
+        "`api` was ended because it wrote more than it may to the disk",
+        "it wrote more than 10 GB to the disk of this machine\ncaching page 812",
+    );
+}
+
+#[test]
 fn a_command_that_never_began() {
     let mut case = Case::new();
     case.exit =

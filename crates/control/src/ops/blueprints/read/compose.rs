@@ -356,6 +356,7 @@ mod tests {
             source: VolumeSource::Project(path.to_owned()),
             target: target.to_owned(),
             is_read_only: false,
+            subpath: None,
         };
         service.container.volumes =
             vec![volume("./src", "/app"), volume("./data", "/data"), volume("./key", "/key")];
