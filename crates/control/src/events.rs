@@ -1,6 +1,6 @@
 //! What is written into the timeline besides the transitions of deploys, and the words for both.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Deploy, DeployEvent, DeployId, Exit, Instance, InstanceId, Problem, Proof};
 use serde::{Deserialize, Serialize};
 use store::events::NewEvent;
@@ -84,7 +84,7 @@ pub fn transition(
     }
 }
 
-/// Says why a deploy does not move.
+/// Says why a deploy is not healthy, and how long it is still waited for.
 ///
 /// # Errors
 /// When the store cannot be written.
@@ -92,10 +92,23 @@ pub fn waiting(
     platform: &Platform,
     row: &ServiceRow,
     deploy: &Deploy,
-    problem: &Problem,
+    why: (&Problem, Option<SignedDuration>),
 ) -> Result<(), Error> {
-    let body = Body { problem: Some(problem.clone()), ..body(row, "not healthy yet") };
+    let (problem, left) = why;
+    let message = match left {
+        Some(left) => format!("not healthy yet; given up in {} unless that changes", words(left)),
+        None => "not healthy yet".to_owned(),
+    };
+    let body = Body { problem: Some(problem.clone()), ..body(row, message) };
     append(platform, "waiting", row, Some(&deploy.id), &body)
+}
+
+/// A time that is left, in words.
+fn words(left: SignedDuration) -> String {
+    match left.as_secs() {
+        seconds @ ..120 => format!("{} s", seconds.max(1)),
+        seconds => format!("{} min", seconds / 60),
+    }
 }
 
 /// Says what happened to requests at the switch.
@@ -200,7 +213,7 @@ pub fn store_changed(platform: &Platform, id: &str, state: &StoreState) -> Resul
         StoreState::Ready { running, .. } => {
             ("store_available", format!("available, version {}", running.version), None)
         }
-        StoreState::Failed(problem) => {
+        StoreState::Failed { problem, .. } => {
             ("store_failed", problem.message.clone(), Some(problem.clone()))
         }
         StoreState::Stopped => ("store_stopped", "stopped".to_owned(), None),

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use databases::InitFile;
 use model::DatabaseId;
 
+use rustix::fs::{CWD, RenameFlags};
+
 use crate::error::Error;
 use crate::platform::Platform;
 
@@ -15,32 +17,58 @@ pub(crate) fn directory(platform: &Platform, id: &DatabaseId) -> PathBuf {
     platform.config.state_dir.join("init").join(id.as_str())
 }
 
-/// Keeps the files of a database, in their order. Once kept they stay: they have been run, or will
-/// be.
+/// Keeps the files of a database, in their order. Those of a database that is made have been run
+/// and stay; of one that is not, the file as it is now counts.
 pub(crate) fn keep(
     platform: &Platform,
     id: &DatabaseId,
     files: &[(String, Vec<u8>)],
 ) -> Result<(), Error> {
     let place = directory(platform, id);
-    if files.is_empty() || place.exists() {
+    let is_made = databases::data_version(&platform.databases, id).is_some();
+    if files.is_empty() || is_made && place.exists() || kept(platform, id)? == numbered(files) {
         return Ok(());
     }
     let part = place.with_extension("part");
     let write = || {
+        // What a killed attempt left, or what was kept before.
+        if part.exists() {
+            std::fs::remove_dir_all(&part)?;
+        }
         std::fs::create_dir_all(&part)?;
-        for (number, (name, bytes)) in files.iter().enumerate() {
-            let file = part.join(format!("{number:04}-{name}"));
+        for (name, bytes) in numbered(files) {
+            let file = part.join(name);
             std::fs::write(&file, bytes)?;
             std::fs::File::open(&file)?.sync_all()?;
+        }
+        if place.exists() {
+            // In one step: a database must never be made without its files.
+            rustix::fs::renameat_with(CWD, &part, CWD, &place, RenameFlags::EXCHANGE)?;
+            return std::fs::remove_dir_all(&part);
         }
         std::fs::rename(&part, &place)
     };
     write().map_err(Error::host(format!("keep files in {}", place.display())))
 }
 
+/// The files under the names that keep their order.
+fn numbered(files: &[(String, Vec<u8>)]) -> Vec<(String, Vec<u8>)> {
+    let files = files.iter().enumerate();
+    files.map(|(number, (name, bytes))| (format!("{number:04}-{name}"), bytes.clone())).collect()
+}
+
 /// The kept files of a database.
 pub(crate) fn load(platform: &Platform, id: &DatabaseId) -> Result<Vec<InitFile>, Error> {
+    let mut files = Vec::new();
+    for (name, bytes) in kept(platform, id)? {
+        let plain = name.split_once('-').map_or(name.as_str(), |(_, plain)| plain);
+        files.push(InitFile::from_bytes(plain, &bytes)?);
+    }
+    Ok(files)
+}
+
+/// The kept files of a database as they are, with the names that keep their order.
+pub(crate) fn kept(platform: &Platform, id: &DatabaseId) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let place = directory(platform, id);
     let failed = || Error::host(format!("read {}", place.display()));
     let mut names = Vec::new();
@@ -57,8 +85,7 @@ pub(crate) fn load(platform: &Platform, id: &DatabaseId) -> Result<Vec<InitFile>
     let mut files = Vec::new();
     for name in names {
         let bytes = std::fs::read(place.join(&name)).map_err(failed())?;
-        let plain = name.split_once('-').map_or(name.as_str(), |(_, plain)| plain);
-        files.push(InitFile::from_bytes(plain, &bytes)?);
+        files.push((name, bytes));
     }
     Ok(files)
 }
@@ -69,7 +96,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn kept_files_come_back_in_their_order_and_stay() {
+    fn kept_files_come_back_in_their_order_and_mended_ones_replace_them() {
         let directory = tempfile::tempdir().unwrap();
         let platform = testing::platform(directory.path());
         let environment = testing::environment(&platform, "shop");
@@ -77,9 +104,16 @@ mod tests {
         assert!(load(&platform, &id).unwrap().is_empty());
         let file = |name: &str| (name.to_owned(), format!("-- {name}").into_bytes());
         keep(&platform, &id, &[file("z.sql"), file("a.sql")]).unwrap();
-        keep(&platform, &id, &[file("other.sql")]).unwrap();
-        let names: Vec<_> =
-            load(&platform, &id).unwrap().into_iter().map(|file| file.name).collect();
-        assert_eq!(names, ["z.sql", "a.sql"]);
+        let names = || -> Vec<_> {
+            load(&platform, &id).unwrap().into_iter().map(|file| file.name).collect()
+        };
+        assert_eq!(names(), ["z.sql", "a.sql"]);
+        keep(&platform, &id, &[file("mended.sql")]).unwrap();
+        assert_eq!(names(), ["mended.sql"], "the database is not made yet");
+        let made = platform.databases.data_dir.join(id.as_str()).join("pgdata");
+        std::fs::create_dir_all(&made).unwrap();
+        std::fs::write(made.join("PG_VERSION"), "17\n").unwrap();
+        keep(&platform, &id, &[file("too-late.sql")]).unwrap();
+        assert_eq!(names(), ["mended.sql"], "they have been run");
     }
 }

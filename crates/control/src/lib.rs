@@ -17,6 +17,7 @@ pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+mod data_stores;
 mod init_files;
 mod instances;
 

@@ -65,7 +65,12 @@ pub enum StoreState {
         running: databases::Running,
     },
     /// It cannot be started; it is tried again.
-    Failed(Problem),
+    Failed {
+        /// Why.
+        problem: Problem,
+        /// A digest of the declaration that this is said of.
+        judged: Option<[u8; 32]>,
+    },
     /// A person has stopped it.
     Stopped,
 }

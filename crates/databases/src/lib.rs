@@ -38,7 +38,7 @@ pub use key_value::{
 };
 pub use postgres::{
     Client, InitFile, POSTGRES_PORT, PostgresRequest, SUPERUSER, check_postgres, connection_string,
-    ensure_postgres, psql_command, stop_postgres,
+    data_version, ensure_postgres, psql_command, stop_postgres,
 };
 
 /// Where things are, and what of the host may be used.

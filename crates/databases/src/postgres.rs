@@ -285,6 +285,12 @@ impl Layout {
     }
 }
 
+/// The major version that a database's data is of; `None` before it is made.
+#[must_use]
+pub fn data_version(config: &Config, id: &DatabaseId) -> Option<u8> {
+    cluster::version(&config.data_dir.join(id.as_str()))?.parse().ok()
+}
+
 fn directory(config: &Config, request: &PostgresRequest<'_>) -> PathBuf {
     config.data_dir.join(request.id.as_str())
 }

@@ -93,6 +93,17 @@ impl Exit {
         self.limit.as_deref().is_some_and(|limit| limit.contains(Self::DISK))
     }
 
+    /// Whether anything is known of its end. Nothing is of an instance that the machine took with
+    /// it, or that was written down and never began.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.code.is_some()
+            || self.signal.is_some()
+            || self.out_of_memory
+            || self.limit.is_some()
+            || self.start_error.is_some()
+    }
+
     /// Whether it ended by itself with code 0.
     #[must_use]
     pub fn is_success(&self) -> bool {

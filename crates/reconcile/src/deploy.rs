@@ -12,9 +12,9 @@ mod turn;
 mod update;
 
 pub use observed::{
-    ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed,
+    ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed, Refusal,
     RolloutMode, RouteState, SeenInstance, Timeouts, rollout_mode,
 };
 pub use plan::{Action, Because, Plan, Waiting, plan};
-pub use supervise::{CRASH_LOOP_RESTARTS, back_off};
+pub use supervise::{CRASH_LOOP_EXITS, back_off, may_restart};
 pub use turn::{Turn, turn};

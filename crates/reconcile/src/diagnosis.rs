@@ -16,6 +16,7 @@ mod health;
 mod log;
 mod pages;
 mod patterns;
+mod tail;
 mod text;
 
 #[cfg(test)]
@@ -28,12 +29,11 @@ use model::{Exit, Problem, Service};
 
 use self::causes::Cause;
 use self::text::Redaction;
+use crate::deploy::CRASH_LOOP_EXITS;
 
 pub use self::pages::{codes, page};
+pub use self::tail::tail;
 pub use self::text::DETAIL_CHARS_MAX;
-
-/// From this many ends in a row on, a service is said to crash again and again.
-pub const CRASH_LOOP_RESTARTS: u32 = 3;
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +200,7 @@ fn in_words(facts: &Facts<'_>, verdict: Verdict) -> Problem {
     let cause = verdict.cause;
     let mut message = cause.message(&subject(facts), what.as_deref());
     let in_a_row = matches!(facts.phase, Phase::Update | Phase::Running) && facts.exit.is_some();
-    if in_a_row && facts.restarts >= CRASH_LOOP_RESTARTS {
+    if in_a_row && facts.restarts + 1 >= CRASH_LOOP_EXITS {
         message = format!("{message}; it has ended {} times in a row", facts.restarts + 1);
     }
     let mut problem = Problem::new(cause.code, message);

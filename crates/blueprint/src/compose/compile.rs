@@ -28,6 +28,8 @@ pub(crate) struct Project<'n> {
     declared: HashMap<&'n str, HashMap<&'n str, &'n Node>>,
     /// The host of all routes.
     pub(crate) host: Option<String>,
+    /// Services that another waits for until they have done their work.
+    pub(crate) awaited: BTreeSet<String>,
     /// Names that links give, by service.
     pub(crate) link_aliases: BTreeMap<String, Vec<String>>,
 }
@@ -53,6 +55,20 @@ impl<'n> Project<'n> {
     pub(crate) fn is_inactive(&self, service: &str) -> bool {
         self.inactive.contains(service)
     }
+}
+
+/// Services that another waits for until they have done their work.
+fn awaited(services: &[(&str, View<'_>)]) -> BTreeSet<String> {
+    let needs = services.iter().filter_map(|(_, view)| view.node.get("depends_on")?.map());
+    let is_awaited_to_end = |need: &Node| {
+        let condition = need.get("condition").and_then(Node::scalar);
+        condition.is_some_and(|scalar| scalar.text == "service_completed_successfully")
+    };
+    needs
+        .flatten()
+        .filter(|entry| is_awaited_to_end(&entry.node))
+        .map(|entry| entry.key.clone())
+        .collect()
 }
 
 /// A port of the host that somebody wants.
@@ -104,6 +120,7 @@ impl Reader<'_> {
             inactive: BTreeSet::new(),
             declared,
             host,
+            awaited: BTreeSet::new(),
             link_aliases: BTreeMap::new(),
         };
         let Some(services) = project.root.node.get("services") else { return project };
@@ -132,6 +149,7 @@ impl Reader<'_> {
                 project.inactive.insert(entry.key.as_str());
             }
         }
+        project.awaited = awaited(&project.active);
         project.link_aliases = self.link_aliases(&project.active);
         project
     }

@@ -34,7 +34,7 @@ impl Reader<'_> {
             working_dir: text(self, "working_dir"),
             hostname: text(self, "hostname"),
             health_check: self.health_check(view),
-            restart: self.restart(view),
+            restart: self.restart(view, project.awaited.contains(name)),
             stop_signal: text(self, "stop_signal"),
             volumes: self.volumes(project, view),
             files: Vec::new(),
@@ -118,7 +118,11 @@ impl Reader<'_> {
     }
 
     /// `restart`, or what `deploy.restart_policy` says instead.
-    fn restart(&mut self, view: &View<'_>) -> RestartPolicy {
+    ///
+    /// Compose's default is `no`. Of a service that another awaits to end it is meant: what is
+    /// half done must not be done again. Of the others hardly ever: they are jobs that end, and
+    /// servers that must not stay down.
+    fn restart(&mut self, view: &View<'_>, is_awaited_to_end: bool) -> RestartPolicy {
         let own = view.get("restart").and_then(|restart| {
             let text = self.text(&restart)?;
             let (word, retries) = text.split_once(':').unwrap_or((&text, ""));
@@ -142,8 +146,11 @@ impl Reader<'_> {
         });
         let Some(policy) = view.get("deploy").and_then(|deploy| deploy.get("restart_policy"))
         else {
-            // Containers that say nothing are jobs that end, and servers that must not stay down.
-            return own.unwrap_or(RestartPolicy::OnFailure { max_retries: None });
+            return own.unwrap_or(if is_awaited_to_end {
+                RestartPolicy::Never
+            } else {
+                RestartPolicy::OnFailure { max_retries: None }
+            });
         };
         let attempts =
             policy.get("max_attempts").and_then(|view| self.number(&view, 0..=u64::from(u32::MAX)));

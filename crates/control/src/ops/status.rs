@@ -5,10 +5,11 @@ use model::{
     Deploy, DeployId, Environment, Instance, InstancePurpose, InstanceState, Problem, Project,
     Release, RestartPolicy, ServiceKind,
 };
-use reconcile::deploy::{CRASH_LOOP_RESTARTS, Health, RouteState};
+use reconcile::deploy::{CRASH_LOOP_EXITS, Health, RouteState};
 use store::cron_runs::CronRun;
 use store::services::ServiceRow;
 
+use crate::data_stores;
 use crate::environments;
 use crate::error::Error;
 use crate::events;
@@ -278,7 +279,7 @@ impl StoreView {
     }
 
     async fn look(&mut self, platform: &Platform) {
-        self.state = platform.store_state(&self.id);
+        self.state = data_stores::state(platform, &self.id);
         let Some(StoreState::Ready { instance_id, .. }) = &self.state else { return };
         self.memory_bytes = platform.driver.memory_bytes(instance_id).await;
         if let Some(InstanceState::Running { started_at, .. }) =
@@ -397,7 +398,7 @@ fn standing(
         return Ok(Standing::Failed);
     }
     let is_crashing =
-        view.instances.iter().any(|instance| instance.instance.restarts >= CRASH_LOOP_RESTARTS);
+        view.instances.iter().any(|instance| instance.instance.restarts >= CRASH_LOOP_EXITS);
     let is_running = view
         .instances
         .iter()

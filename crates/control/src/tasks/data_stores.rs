@@ -11,6 +11,7 @@ use reconcile::deploy::back_off;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::data_stores;
 use crate::environments;
 use crate::error::Error;
 use crate::events;
@@ -82,6 +83,7 @@ async fn care(platform: Platform, id: Id) {
         wakes.mark_unchanged();
         changes.mark_unchanged();
         let before = platform.store_state(id.as_str());
+        let judged = data_stores::declaration(&platform, id.as_str());
         let mut stop_signal = platform.wakes();
         stop_signal.mark_unchanged();
         // A person who stops the environment does not wait for a start that hangs.
@@ -105,7 +107,8 @@ async fn care(platform: Platform, id: Id) {
             Err(error) => {
                 let problem = error.problem();
                 tracing::error!(detail = problem.detail, "{}: {}", id.as_str(), problem.message);
-                announce(&platform, &id, before.as_ref(), StoreState::Failed(problem)).await;
+                let state = StoreState::Failed { problem, judged };
+                announce(&platform, &id, before.as_ref(), state).await;
                 failures += 1;
                 back_off(failures + 2)
             }
@@ -192,7 +195,10 @@ async fn announce(platform: &Platform, id: &Id, before: Option<&StoreState>, sta
         (Some(StoreState::Ready { running: old, .. }), StoreState::Ready { running, .. }) => {
             old != running
         }
-        (Some(StoreState::Failed(old)), StoreState::Failed(problem)) => old != problem,
+        (
+            Some(StoreState::Failed { problem: old, judged: then }),
+            StoreState::Failed { problem, judged },
+        ) => (old, then) != (problem, judged),
         (Some(StoreState::Stopped), StoreState::Stopped) => false,
         _ => true,
     };

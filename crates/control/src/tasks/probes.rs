@@ -13,7 +13,7 @@ use engine::probe::{self, ProbeResult};
 use engine::{Driver, Listener};
 use jiff::Timestamp;
 use model::{HealthCheck, InstanceId, Target};
-use reconcile::deploy::Health;
+use reconcile::deploy::{Health, Refusal};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -99,6 +99,8 @@ impl Check {
 pub struct Seen {
     /// For the planner.
     pub health: Health,
+    /// What it answers each time, while that is no good answer.
+    pub refusal: Option<Refusal>,
     /// The last answer, for the diagnosis.
     pub last: Option<ProbeResult>,
     /// What it listens on.
@@ -146,7 +148,8 @@ impl Prober {
         }
         let id = probe.id.clone();
         let task = tokio::spawn(run(self.clone(), probe));
-        let nothing = Seen { health: Health::Unknown, last: None, listeners: Vec::new() };
+        let nothing =
+            Seen { health: Health::Unknown, refusal: None, last: None, listeners: Vec::new() };
         seen.insert(id, (nothing, task.abort_handle()));
     }
 
@@ -181,9 +184,18 @@ impl Prober {
                 Health::Failing { since: *since, target: target.clone() }
             }
         };
-        let has_changed = health != entry.health;
+        let refusal = match &answer.result {
+            Some(ProbeResult::Unhealthy { status, body_head }) => {
+                let former = entry.refusal.as_ref();
+                Some(Refusal::and_then(former, *status, body_head, Timestamp::now()))
+            }
+            _ => None,
+        };
+        let since = |refusal: &Option<Refusal>| refusal.as_ref().map(|refusal| refusal.since);
+        let has_changed = health != entry.health || since(&refusal) != since(&entry.refusal);
         let is_healthy = matches!(health, Health::Healthy { .. });
         entry.health = health;
+        entry.refusal = refusal;
         entry.listeners = answer.listeners;
         if answer.result.is_some() {
             entry.last = answer.result;

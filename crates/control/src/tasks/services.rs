@@ -144,9 +144,9 @@ async fn pass(platform: &Platform, id: &ServiceId) -> Result<Outcome, Error> {
     }
     proof::follow(platform, &seen).await?;
     act::tidy_jobs(platform, &seen).await?;
-    look::note_waiting(platform, &seen, plan.waiting.as_ref(), now)?;
+    let telling_at = look::note_waiting(platform, &seen, &plan, now)?;
     if plan.actions.is_empty() {
-        let wake_at = [plan.wake_at, seen.look_again_at].into_iter().flatten().min();
+        let wake_at = [plan.wake_at, seen.look_again_at, telling_at].into_iter().flatten().min();
         Ok(Outcome::Idle(wake_at))
     } else {
         Ok(Outcome::Acted)

@@ -53,7 +53,8 @@ async fn a_deploy_is_told_with_names_and_statuses() {
 async fn a_data_store_is_told_with_its_standing() {
     let shop = Shop::open();
     let id = testing::database(&shop.platform, &shop.environment, "db").to_string();
-    let state = StoreState::Failed(Problem::new("database-failed", "the disk is full"));
+    let problem = Problem::new("database-failed", "the disk is full");
+    let state = StoreState::Failed { problem, judged: None };
     control::events::store_changed(&shop.platform, &id, &state).unwrap();
     let events = Reader::new(&shop.platform, &Feed::open(&shop.platform), 0, None).read().unwrap();
     let [event] = events.as_slice() else { panic!("one event was written") };

@@ -12,15 +12,20 @@ use crate::instance::{self, Place};
 use crate::postgres::{PostgresRequest, SUPERUSER, Work, init};
 use crate::{Config, Error, files};
 
-/// Refuses a major that the data is not of. Nothing is touched.
-pub(super) fn check_version(directory: &Path, definition: &Database) -> Result<(), Problem> {
+/// The major version that the data in a database's directory is of; `None` when there is none yet.
+pub(super) fn version(directory: &Path) -> Option<String> {
     let path = directory.join("pgdata/PG_VERSION");
     // Who may write there is not trusted: neither a link nor a pipe is read.
     if !fs::symlink_metadata(&path).is_ok_and(|it| it.is_file() && it.len() < 16) {
-        return Ok(());
+        return None;
     }
-    let Ok(found) = fs::read_to_string(path) else { return Ok(()) };
-    let (found, asked) = (found.trim(), definition.major_version.to_string());
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}
+
+/// Refuses a major that the data is not of. Nothing is touched.
+pub(super) fn check_version(directory: &Path, definition: &Database) -> Result<(), Problem> {
+    let Some(found) = version(directory) else { return Ok(()) };
+    let asked = definition.major_version.to_string();
     if found == asked {
         return Ok(());
     }

@@ -165,7 +165,9 @@ impl Board {
         let row = &self.rows[index];
         let is_many = self.rows.iter().any(|other| other.environment != row.environment);
         let names = self.rows.iter().map(|row| self.label(row, is_many));
-        let name_columns = names.map(|name| width(&name)).max().unwrap_or(0).min(NAME_COLUMNS_MAX);
+        // Only what has to fit into a terminal is cut.
+        let most = if shape.is_drawn { NAME_COLUMNS_MAX } else { usize::MAX };
+        let name_columns = names.map(|name| width(&name)).max().unwrap_or(0).min(most);
         row.line(&self.label(row, is_many), name_columns, shape)
     }
 

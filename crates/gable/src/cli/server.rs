@@ -56,6 +56,8 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
         registries: registries(&paths.state_dir)?,
         timeouts: Timeouts {
             health: Duration::from_secs(args.health_timeout),
+            watch: Duration::from_secs(args.worker_watch),
+            refusal: Duration::from_secs(args.refusal_timeout),
             ..Timeouts::standard()
         },
         concurrent_builds: std::thread::available_parallelism().map_or(2, usize::from),

@@ -109,12 +109,17 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// A problem as a person reads it: what, why, and what to do.
 pub(crate) fn render_problem(problem: &Problem, paint: Paint) -> String {
+    render_with(&paint.bad("error:"), problem, paint)
+}
+
+/// The same of what has not failed: the reason for something, or a warning.
+pub(crate) fn render_with(label: &str, problem: &Problem, paint: Paint) -> String {
     let code = if problem.code.is_empty() {
         String::new()
     } else {
         paint.dim(&format!(" [{}]", problem.code))
     };
-    let mut text = format!("{} {}{code}\n", paint.bad("error:"), one_line(&problem.message));
+    let mut text = format!("{label} {}{code}\n", one_line(&problem.message));
     for line in problem.detail.iter().flat_map(|detail| detail.lines()) {
         text.push_str("  ");
         text.push_str(line);

@@ -1,9 +1,10 @@
 //! Follows deploys until they are over, also over the death of the server.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use reconcile::diagnosis;
 use tokio::time::{MissedTickBehavior, interval};
 use wire::{
     Client, DatabaseState, DeployRef, DeployStatus, Event, EventQuery, LogQuery, Noun, Problem,
@@ -17,7 +18,7 @@ use super::paint::Paint;
 use super::printer::Printer;
 use super::render::indent;
 use super::stage::Stage;
-use super::stop::{Stop, render_problem};
+use super::stop::{Stop, render_problem, render_with};
 
 /// How often the lines are drawn.
 const DRAW_INTERVAL: Duration = Duration::from_millis(100);
@@ -28,7 +29,11 @@ const RECOVERIES_MAX: usize = 5;
 /// Time between two of those.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(400);
 /// Lines of a failing log that are shown.
-const LOG_TAIL_LINES: u32 = 15;
+const LOG_TAIL_LINES: usize = 15;
+/// Lines of it that are asked for: not all are worth showing.
+const LOG_LINES_ASKED: u32 = 60;
+/// The kind of events that say why a deploy does not move.
+const WAITING: &str = "waiting";
 
 /// What to follow.
 #[derive(Debug)]
@@ -82,6 +87,8 @@ struct State {
     pending: HashSet<String>,
     /// Things whose failure was told.
     told: HashSet<String>,
+    /// By deploy, the reason why it is not healthy that was told last.
+    reasons: HashMap<String, String>,
 }
 
 impl State {
@@ -92,7 +99,7 @@ impl State {
             stage.expect(deploy, now);
         }
         let pending = watch.deploys.iter().map(|deploy| deploy.id.clone()).collect();
-        Self { watch, stage, pending, told: HashSet::new() }
+        Self { watch, stage, pending, told: HashSet::new(), reasons: HashMap::new() }
     }
 
     /// Follows as long as the server is there.
@@ -142,6 +149,7 @@ impl State {
     async fn take(&mut self, client: &Client, event: &Event) -> Result<bool, wire::Error> {
         self.watch.since = self.watch.since.max(event.sequence);
         self.stage.event(event);
+        self.tell_reason(event);
         let is_over = event.status.is_some_and(DeployStatus::is_over);
         let was_pending =
             event.deploy.as_ref().is_some_and(|id| is_over && self.pending.remove(id));
@@ -204,6 +212,18 @@ impl State {
         Ok(project.filter(is_over).map(Box::new))
     }
 
+    /// Says why a deploy is not healthy, when that is first known and when it has changed.
+    fn tell_reason(&mut self, event: &Event) {
+        let (Some(deploy), Some(problem)) = (&event.deploy, &event.problem) else { return };
+        if event.kind != WAITING {
+            return;
+        }
+        let former = self.reasons.insert(deploy.clone(), problem.message.clone());
+        if former.as_ref() != Some(&problem.message) {
+            self.stage.say(&reason(event, problem, self.watch.printer.err()));
+        }
+    }
+
     /// Shows the end of the log and the diagnosis, once.
     async fn tell_failure(
         &mut self,
@@ -258,7 +278,7 @@ async fn log_tail(
     let query = LogQuery {
         deploy: Some(deploy.to_owned()),
         build: is_build,
-        tail: Some(LOG_TAIL_LINES),
+        tail: Some(LOG_LINES_ASKED),
         ..LogQuery::default()
     };
     let mut lines = match client.logs(&query).await {
@@ -269,15 +289,25 @@ async fn log_tail(
     };
     let mut log = Vec::new();
     while let Some(line) = lines.next().await? {
-        log.push(line.text);
+        log.push(anstream::adapter::strip_str(&line.text).to_string());
     }
     Ok(log)
 }
 
-/// The end of a log, and what is wrong.
+/// Why a deploy is not healthy, while it is still waited for.
+fn reason(event: &Event, problem: &Problem, paint: Paint) -> String {
+    let mut text =
+        format!("{} {}  {}\n", paint.busy("•"), paint.bold(&event.service), event.message);
+    text.push_str(&indent(&render_with(&paint.careful("reason:"), problem, paint), 2));
+    text
+}
+
+/// The end of a log, and what is wrong. What the problem quotes is not shown twice.
 fn failure(name: &str, log: &[String], problem: Option<&Problem>, paint: Paint) -> String {
     let mut text = format!("{} {}\n", paint.bad("✗"), paint.bold(name));
-    for line in log {
+    let quoted = problem.and_then(|problem| problem.detail.as_deref()).unwrap_or_default();
+    let tail = diagnosis::tail(log, quoted);
+    for line in &tail[tail.len().saturating_sub(LOG_TAIL_LINES)..] {
         let line = log_line(line, false);
         text.push_str(&format!("  {} {}\n", paint.dim("│"), line.trim_end()));
     }
@@ -319,17 +349,37 @@ mod tests {
 
     #[test]
     fn a_failure_shows_the_end_of_the_log_and_what_to_do() {
-        let log = ["added 12 packages".to_owned(), "\u{1b}[31mTS2345\u{1b}[0m: no".to_owned()];
+        let log = ["added 12 packages", "checking", "error TS2345: no", "npm error code 2"];
+        let log = log.map(str::to_owned);
         let problem = Problem::new("type-check-failed", "api does not pass the type check")
+            .detail("error TS2345: no")
             .hint("run `npm run build` and mend the first error");
         insta::assert_snapshot!(failure("api", &log, Some(&problem), Paint::plain()), @r"
 
         ✗ api
           │ added 12 packages
-          │ TS2345: no
+          │ checking
           error: api does not pass the type check [type-check-failed]
+            error TS2345: no
 
           hint: run `npm run build` and mend the first error
+        ");
+    }
+
+    #[test]
+    fn why_a_deploy_is_not_healthy_is_told_whole_while_it_is_waited_for() {
+        let mut event = crate::cli::fixtures::events().remove(1);
+        event.message = "not healthy yet; given up in 58 s unless that changes".to_owned();
+        let problem = Problem::new("host-not-allowed", format!("`api` refuses {}", "x".repeat(90)))
+            .detail("GET / answered 400: Invalid host header")
+            .hint("allow it");
+        let shown = reason(&event, &problem, Paint::plain());
+        insta::assert_snapshot!(shown, @r"
+        • api  not healthy yet; given up in 58 s unless that changes
+          reason: `api` refuses xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx [host-not-allowed]
+            GET / answered 400: Invalid host header
+
+          hint: allow it
         ");
     }
 }

@@ -76,8 +76,14 @@ pub struct Timeouts {
     pub pre_deploy: Duration,
     /// Until every new instance is healthy (Render: 15 minutes).
     pub health: Duration,
-    /// A worker that has run this long has started.
+    /// A process that cannot be asked, because nothing listens, has started when it has run this
+    /// long.
     pub settle: Duration,
+    /// So long it is watched beside the old one before it is live.
+    pub watch: Duration,
+    /// An instance that refuses its health check alike for so long is given up, when nothing but
+    /// waiting could follow.
+    pub refusal: Duration,
     /// How long an old instance stays after the switch for those on the private network who
     /// still hold its address.
     pub linger: Duration,
@@ -95,6 +101,8 @@ impl Timeouts {
             pre_deploy: Duration::from_secs(30 * 60),
             health: Duration::from_secs(15 * 60),
             settle: Duration::from_secs(1),
+            watch: Duration::from_secs(10),
+            refusal: Duration::from_secs(60),
             linger: Duration::from_secs(3),
             unhealthy_unroute: Duration::from_secs(15),
             unhealthy_restart: Duration::from_secs(60),
@@ -173,6 +181,8 @@ pub struct SeenInstance {
     pub state: InstanceState,
     /// What the probes see.
     pub health: Health,
+    /// The answer that it gives to every probe, while it is no good one.
+    pub refusal: Option<Refusal>,
     /// Whether it was told to stop.
     pub is_stopping: bool,
     /// Requests that it is answering, as the edge counts them; `None` when the edge does not
@@ -197,6 +207,43 @@ pub enum Health {
         /// Where it answered.
         target: Option<Target>,
     },
+}
+
+/// An answer to the health check that is not a good one, and the same each time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answers.
+    pub status: u16,
+    /// The beginning of their body, which tells one reason from another.
+    pub body_head: String,
+    /// When the first of them came.
+    pub since: Timestamp,
+}
+
+impl Refusal {
+    /// The refusal after one more answer: the same one when it says the same.
+    #[must_use]
+    pub fn and_then(former: Option<&Self>, status: u16, body_head: &str, now: Timestamp) -> Self {
+        let is_alike =
+            |former: &&Self| former.status == status && gist(&former.body_head).eq(gist(body_head));
+        let since = former.filter(is_alike).map_or(now, |former| former.since);
+        Self { status, body_head: body_head.to_owned(), since }
+    }
+
+    /// Whether more of the same can be expected: a program that is still starting says so with
+    /// one of the other statuses.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        const MAY_PASS: [u16; 7] = [408, 423, 425, 429, 502, 503, 504];
+        !MAY_PASS.contains(&self.status)
+    }
+}
+
+/// The words of an answer without those that differ each time: times, numbers, ids.
+fn gist(body: &str) -> impl Iterator<Item = &str> {
+    body.split_whitespace()
+        .flat_map(|word| word.split(['"', ',', ':', '=', '<', '>']))
+        .filter(|word| !word.is_empty() && !word.contains(|letter: char| letter.is_ascii_digit()))
 }
 
 /// What answers for a service.

@@ -19,6 +19,8 @@ pub struct Plan {
     pub waiting: Option<Waiting>,
     /// When to look again, if nothing signals before.
     pub wake_at: Option<Timestamp>,
+    /// When the deploy under way is given up, if nothing changes before.
+    pub gives_up_at: Option<Timestamp>,
 }
 
 /// One step.
@@ -103,6 +105,8 @@ pub enum Waiting {
         /// How many there should be.
         of: usize,
     },
+    /// New instances that cannot be asked have to run for a while first.
+    Watch,
     /// A new instance ended and will be started again.
     BackOff(Timestamp),
 }
@@ -119,6 +123,7 @@ impl std::fmt::Display for Waiting {
             Self::Health { healthy, of } => {
                 write!(formatter, "waiting for {} of {of} instances to be healthy", of - healthy)
             }
+            Self::Watch => formatter.write_str("watching whether it goes on running"),
             Self::BackOff(_) => formatter.write_str("it ended; starting it again shortly"),
         }
     }
@@ -132,6 +137,12 @@ impl Plan {
     /// Looks again at `at`, or before.
     pub(super) fn wake_by(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Gives the deploy under way up at `at`, or before.
+    pub(super) fn gives_up_by(&mut self, at: Timestamp) {
+        self.wake_by(at);
+        self.gives_up_at = Some(self.gives_up_at.map_or(at, |known| known.min(at)));
     }
 }
 

@@ -13,8 +13,9 @@ use super::observed::{
 use super::plan::{Action, Plan, after, has_text};
 use super::update::is_completion;
 
-/// A live instance that was started again this often is in a crash loop.
-pub const CRASH_LOOP_RESTARTS: u32 = 5;
+/// A place whose instances ended this often in a row is in a crash loop: a new release is given
+/// up, and of a live one people are told.
+pub const CRASH_LOOP_EXITS: u32 = 5;
 
 const FIRST_BACK_OFF: Duration = Duration::from_millis(250);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
@@ -28,7 +29,8 @@ pub fn back_off(restarts: u32) -> Duration {
 }
 
 /// Whether a place that was filled again `restarts` times may be once more, after a failure.
-pub(super) fn may_restart(policy: RestartPolicy, restarts: u32) -> bool {
+#[must_use]
+pub fn may_restart(policy: RestartPolicy, restarts: u32) -> bool {
     match policy {
         RestartPolicy::Always | RestartPolicy::OnFailure { max_retries: None } => true,
         RestartPolicy::OnFailure { max_retries: Some(max) } => restarts < max,
@@ -215,7 +217,7 @@ fn set_live_route(
 ) {
     let route = if !serving.is_empty() {
         RouteState::Targets(serving)
-    } else if restarts >= CRASH_LOOP_RESTARTS {
+    } else if restarts >= CRASH_LOOP_EXITS {
         RouteState::Unavailable(format!("{name} keeps crashing"))
     } else {
         RouteState::Hold

@@ -9,10 +9,7 @@ use super::observed::{
     ArtifactState, Desired, Health, NextDeploy, Observed, RolloutMode, RouteState, SeenInstance,
 };
 use super::plan::{Action, Because, Plan, Waiting, after};
-use super::supervise::{back_off, may_restart};
-
-/// A new instance that ended this often before it was healthy will not become so.
-const EXITS_BEFORE_GIVING_UP: u32 = 5;
+use super::supervise::{CRASH_LOOP_EXITS, back_off, may_restart};
 
 /// An instance that has run for less than this has not shown yet what it does.
 const TELLING_AGE: Duration = Duration::from_secs(10);
@@ -103,7 +100,13 @@ fn roll_out(
                 }
                 InstanceState::Starting | InstanceState::Running { .. } => {
                     if let Health::Healthy { target } = &instance.health {
-                        healthy.push(target.clone());
+                        match watched_until(next, desired, instance).filter(|until| now < *until) {
+                            Some(until) => {
+                                plan.waiting = Some(Waiting::Watch);
+                                plan.wake_by(until);
+                            }
+                            None => healthy.push(target.clone()),
+                        }
                     } else if !in_time(next, desired, observed, instance, now, plan) {
                         return;
                     }
@@ -143,7 +146,27 @@ fn newest<'a>(next: &NextDeploy, observed: &'a Observed, ordinal: u32) -> Option
         .max_by_key(|instance| instance.restarts)
 }
 
+/// Until when an instance is watched that cannot be asked how it is: that it runs says little
+/// before it has done some of its work.
+fn watched_until(
+    next: &NextDeploy,
+    desired: &Desired,
+    instance: &SeenInstance,
+) -> Option<Timestamp> {
+    match &instance.state {
+        InstanceState::Running { started_at, .. } if is_watched(&next.release.service) => {
+            Some(after(*started_at, desired.timeouts.watch))
+        }
+        _ => None,
+    }
+}
+
+fn is_watched(service: &Service) -> bool {
+    !service.has_port() && service.container.health_check.is_none()
+}
+
 /// A new instance that ended is started again, some times: what it needs may come up beside it.
+/// One that is watched beside a release that works has no such excuse: its end is the verdict.
 /// Returns whether the deploy goes on.
 fn start_again(
     next: &NextDeploy,
@@ -159,8 +182,9 @@ fn start_again(
         exit.start_error.is_some() || exit.code.is_some_and(|code| NOTHING_TO_RUN.contains(&code));
     let policy = next.release.service.container.restart;
     let is_spent =
-        instance.restarts + 1 >= EXITS_BEFORE_GIVING_UP || !may_restart(policy, instance.restarts);
-    if is_hopeless || is_spent || due >= deadline {
+        instance.restarts + 1 >= CRASH_LOOP_EXITS || !may_restart(policy, instance.restarts);
+    let is_worse = desired.live.is_some() && is_watched(&next.release.service) && exit.is_known();
+    if is_hopeless || is_spent || is_worse || due >= deadline {
         plan.act(Action::Fail(
             next.deploy.id.clone(),
             DeployEvent::UpdateFailed,
@@ -205,7 +229,20 @@ fn in_time(
         plan.act(Action::Fail(next.deploy.id.clone(), DeployEvent::UpdateFailed, because));
         return false;
     }
-    plan.wake_by(deadline);
+    if let Some(refusal) = instance.refusal.as_ref().filter(|refusal| refusal.is_certain()) {
+        let patience = desired.timeouts.refusal.min(desired.timeouts.health);
+        let gives_up_at = after(refusal.since, patience);
+        if now >= gives_up_at {
+            plan.act(Action::Fail(
+                next.deploy.id.clone(),
+                DeployEvent::UpdateFailed,
+                Because::NotHealthy(instance.id.clone(), patience),
+            ));
+            return false;
+        }
+        plan.gives_up_by(gives_up_at);
+    }
+    plan.gives_up_by(deadline);
     true
 }
 

@@ -1,6 +1,6 @@
 use model::{DeployStatus, RestartPolicy, ServiceKind};
 use proptest::prelude::*;
-use reconcile::deploy::{NeedState, RolloutMode, RouteState};
+use reconcile::deploy::{NeedState, Refusal, RolloutMode, RouteState};
 
 use crate::world::{Behaviour, WINDOW, World};
 
@@ -255,4 +255,90 @@ fn a_service_that_is_never_restarted_stays_down() {
     assert_eq!(world.running(), 0);
     let said = "web ended, and its `restart` says to leave it".to_owned();
     assert_eq!(world.route, Some(RouteState::Unavailable(said)));
+}
+
+#[test]
+fn a_worker_is_watched_beside_the_old_one_and_a_crash_in_that_time_fails_the_deploy() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    let first = world.deploy(ServiceKind::Worker, GOOD);
+    world.run(9_000);
+    assert_eq!(world.status(&first), DeployStatus::UpdateInProgress, "{:#?}", world.log);
+    world.run(2_000);
+    assert_eq!(world.status(&first), DeployStatus::Live, "{:#?}", world.log);
+
+    let second = world.deploy(ServiceKind::Worker, Behaviour::ExitsAfter(4_000, 1));
+    world.run(3_000);
+    assert_eq!(world.running(), 2, "the old one goes on working");
+    world.run(3_000);
+    assert_eq!(world.status(&second), DeployStatus::UpdateFailed, "{:#?}", world.log);
+    assert_eq!(world.status(&first), DeployStatus::Live);
+    assert_eq!(world.running(), 1);
+
+    let third = world.deploy(ServiceKind::Worker, GOOD);
+    let plan = world.pass();
+    assert!(plan.gives_up_at.is_none());
+    world.run(9_000);
+    assert_eq!(world.running(), 2, "{:#?}", world.log);
+    world.run(6_000);
+    assert_eq!(world.status(&third), DeployStatus::Live);
+    assert_eq!(world.running(), 1);
+}
+
+#[test]
+fn a_first_worker_that_crashes_again_and_again_while_it_is_watched_never_counts_as_live() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    let deploy = world.deploy(ServiceKind::Worker, Behaviour::ExitsAfter(3_000, 1));
+    world.run(60_000);
+    assert_eq!(world.status(&deploy), DeployStatus::UpdateFailed, "{:#?}", world.log);
+    assert!(!world.log.iter().any(|line| line.contains("Switch")), "{:#?}", world.log);
+}
+
+#[test]
+fn a_worker_that_the_machine_took_with_it_while_it_was_watched_is_started_again() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.deploy(ServiceKind::Worker, GOOD);
+    world.run(12_000);
+    let second = world.deploy(ServiceKind::Worker, GOOD);
+    world.run(3_000);
+    world.lose_instances();
+    world.run(30_000);
+    assert_eq!(world.status(&second), DeployStatus::Live, "{:#?}", world.log);
+}
+
+#[test]
+fn identical_refusals_fail_a_deploy_after_a_minute_and_those_that_may_pass_do_not() {
+    for (status, is_certain) in [
+        (400, true),
+        (401, true),
+        (403, true),
+        (404, true),
+        (500, true),
+        (503, false),
+        (429, false),
+    ] {
+        let mut world = World::new(RolloutMode::SideBySide);
+        let first = world.deploy(ServiceKind::Web, GOOD);
+        world.run(1_000);
+        let second = world.deploy(ServiceKind::Web, Behaviour::Refuses(status));
+        world.run(59_000);
+        assert_eq!(world.status(&second), DeployStatus::UpdateInProgress, "{status}");
+        let left = world.pass().gives_up_at.unwrap().duration_since(world.now).as_secs();
+        assert!(if is_certain { left <= 2 } else { left > 800 }, "{status}: {left} s");
+        world.run(5_000);
+        let failed = world.status(&second) == DeployStatus::UpdateFailed;
+        assert_eq!(failed, is_certain, "{status}");
+        assert_eq!(world.status(&first), DeployStatus::Live);
+        assert!(world.serves());
+    }
+}
+
+#[test]
+fn an_answer_that_changes_begins_a_refusal_anew() {
+    let at = |second: i64| jiff::Timestamp::from_second(second).unwrap();
+    let first = Refusal::and_then(None, 500, "no table users (request 1)", at(1));
+    let alike = Refusal::and_then(Some(&first), 500, "no table users (request 2)", at(2));
+    assert_eq!(alike.since, at(1));
+    let other = Refusal::and_then(Some(&alike), 500, "no table orders (request 3)", at(3));
+    assert_eq!(other.since, at(3));
+    assert_eq!(Refusal::and_then(Some(&other), 403, "no table orders", at(4)).since, at(4));
 }

@@ -11,7 +11,7 @@ use model::{
 };
 use reconcile::deploy::{
     Action, ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed,
-    Plan, RolloutMode, RouteState, SeenInstance, Timeouts, Turn, plan, turn,
+    Plan, Refusal, RolloutMode, RouteState, SeenInstance, Timeouts, Turn, plan, turn,
 };
 use uuid::Uuid;
 
@@ -20,6 +20,8 @@ use uuid::Uuid;
 pub(crate) enum Behaviour {
     /// Healthy this many milliseconds after the start.
     HealthyAfter(i64),
+    /// Answers each probe with this status from the first second on.
+    Refuses(u16),
     /// Runs and never becomes healthy.
     NeverHealthy,
     /// Ends with this code after so many milliseconds, every time.
@@ -227,10 +229,19 @@ impl World {
         }
     }
 
+    /// The machine was started anew: nothing is known of what ran.
+    pub(crate) fn lose_instances(&mut self) {
+        let at = self.now;
+        for instance in &mut self.instances {
+            instance.state = InstanceState::Exited(Exit { code: None, ..exit(0, at) });
+        }
+    }
+
     fn age(&mut self) {
         let now = self.now;
         for position in 0..self.instances.len() {
-            let behaviour = self.find(&self.instances[position].deploy_id.clone()).2;
+            let (_, release, behaviour) = self.find(&self.instances[position].deploy_id.clone());
+            let (kind, behaviour) = (release.service.kind, *behaviour);
             let routed = matches!(&self.route, Some(RouteState::Targets(targets))
                 if targets.iter().any(|target| target.id == self.instances[position].id));
             let instance = &mut self.instances[position];
@@ -246,8 +257,22 @@ impl World {
                 Behaviour::ExitsAfter(milliseconds, code) if is_running && ran >= milliseconds => {
                     instance.state = InstanceState::Exited(exit(code, now));
                 }
+                Behaviour::Refuses(status) if is_running && ran >= 1_000 => {
+                    let text = format!("request {ran} refused");
+                    let former = instance.refusal.take();
+                    let refusal = Refusal::and_then(former.as_ref(), status, &text, now);
+                    instance.refusal = Some(refusal);
+                }
                 Behaviour::HealthyAfter(milliseconds) if is_running && ran >= milliseconds => {
-                    instance.health = Health::Healthy { target: Some(target(&instance.id)) };
+                    let target = target(&instance.id);
+                    let target = (kind != ServiceKind::Worker).then_some(target);
+                    instance.health = Health::Healthy { target };
+                }
+                // That it runs is all that a probe sees of one that nobody can ask.
+                Behaviour::ExitsAfter(..)
+                    if is_running && kind == ServiceKind::Worker && ran >= 1_000 =>
+                {
+                    instance.health = Health::Healthy { target: None };
                 }
                 _ => {}
             }
@@ -272,6 +297,7 @@ impl World {
                         started_at: self.now,
                     },
                     health: Health::Unknown,
+                    refusal: None,
                     is_stopping: false,
                     in_flight: None,
                 });

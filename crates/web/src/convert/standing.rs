@@ -168,7 +168,7 @@ fn store_words(state: Option<&StoreState>) -> StoreWords {
             address: Some(running.address.to_string()),
             ..words(wire::DatabaseState::Available, "")
         },
-        Some(StoreState::Failed(failure)) => StoreWords {
+        Some(StoreState::Failed { problem: failure, .. }) => StoreWords {
             failure: Some(problem(failure)),
             ..words(wire::DatabaseState::Failed, &failure.message)
         },

@@ -130,6 +130,20 @@ fn health_checks_have_all_their_forms() {
 }
 
 #[test]
+fn a_service_that_is_awaited_to_end_runs_once_unless_the_file_says_otherwise() {
+    let text = |own: &str| {
+        format!(
+            "services:\n  a: {{image: x{own}}}\n  b: {{image: x, depends_on: {{a: {{condition: service_completed_successfully}}}}}}\n"
+        )
+    };
+    let of = |own: &str| service(&one(&text(own))).container.restart;
+    let after_failures = RestartPolicy::OnFailure { max_retries: None };
+    assert_eq!(of(""), RestartPolicy::Never);
+    assert_eq!(of(", restart: on-failure"), after_failures);
+    assert_eq!(of(", restart: always"), RestartPolicy::Always);
+}
+
+#[test]
 fn restarts_sizes_and_rollouts_are_understood() {
     let of = |text: &str| service(&one(&format!("services: {{a: {{image: x, {text}}}}}")));
     let after_failures = RestartPolicy::OnFailure { max_retries: None };

@@ -8,9 +8,10 @@ use reconcile::deploy::{Because, NextDeploy};
 use reconcile::diagnosis::{self, Facts, Phase, ProbeSeen};
 use reconcile::wiring::{Origin, Variable, looks_secret};
 
+use crate::data_stores;
 use crate::environments;
 use crate::error::Error;
-use crate::platform::{Platform, StoreState};
+use crate::platform::Platform;
 use crate::tasks::services::look::Seen;
 
 /// A shorter value that a person set is taken for a port, a flag or a word.
@@ -166,7 +167,7 @@ fn verdict(
         restarts: evidence.restarts,
         env_keys: &env_keys,
         missing: &missing,
-        stores_not_ready: &stores_not_ready(platform, row)?,
+        stores_not_ready: &data_stores::not_ready(platform, &row.environment_id)?,
         secrets: &secrets,
     };
     Ok(diagnosis::diagnose(&facts))
@@ -180,23 +181,6 @@ fn probe_seen(result: ProbeResult) -> ProbeSeen {
         ProbeResult::Timeout => ProbeSeen::Timeout,
         ProbeResult::Error(text) => ProbeSeen::Error(text),
     }
-}
-
-fn stores_not_ready(
-    platform: &Platform,
-    row: &store::services::ServiceRow,
-) -> Result<Vec<String>, Error> {
-    let databases = store::databases::list(&platform.store, &row.environment_id)?
-        .into_iter()
-        .map(|row| (row.definition.name, row.id.to_string()));
-    let key_values = store::key_values::list(&platform.store, &row.environment_id)?
-        .into_iter()
-        .map(|row| (row.definition.name, row.id.to_string()));
-    Ok(databases
-        .chain(key_values)
-        .filter(|(_, id)| !matches!(platform.store_state(id), Some(StoreState::Ready { .. })))
-        .map(|(name, _)| name)
-        .collect())
 }
 
 #[cfg(test)]

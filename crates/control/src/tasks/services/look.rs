@@ -6,7 +6,7 @@ use model::{
     InstanceState, Release, ServiceId, ServiceKind,
 };
 use reconcile::deploy::{
-    ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, RolloutMode,
+    ArtifactState, Desired, Health, JobState, LiveDeploy, NextDeploy, Observed, Plan, RolloutMode,
     SeenInstance, Turn, Waiting, turn,
 };
 use store::services::ServiceRow;
@@ -23,6 +23,10 @@ use crate::tasks::services::{fail, needs};
 const DRAIN_POLL: SignedDuration = SignedDuration::from_millis(50);
 /// A deploy that has not become healthy for this long is told why, while it goes on waiting.
 const EARLY_DIAGNOSIS: SignedDuration = SignedDuration::from_secs(8);
+/// One that answers every probe alike is told so after this.
+const CERTAIN_DIAGNOSIS: SignedDuration = SignedDuration::from_secs(2);
+/// What is told is looked at again this often: the reason may become another.
+const DIAGNOSIS_INTERVAL: SignedDuration = SignedDuration::from_secs(2);
 
 /// A service as one pass sees it.
 pub(super) struct Seen {
@@ -66,7 +70,7 @@ pub(super) async fn look(platform: &Platform, id: &ServiceId) -> Result<Option<S
         }
     }
     let observed = Observed {
-        data_stores: needs::data_stores(platform, &row)?,
+        data_stores: needs::data_stores(platform, &row, &desired)?,
         dependencies: needs::dependencies(platform, &row, &desired).await?,
         artifact: artifact(platform, &desired)?,
         pre_deploy: match &desired.next {
@@ -159,6 +163,7 @@ async fn look_at(
         }
         platform.prober.ensure(probe);
     }
+    let probed = platform.prober.seen(&instance.id);
     let was_live = store::deploys::get(&platform.store, deploy_id)?
         .is_some_and(|deploy| deploy.status == DeployStatus::Deactivated);
     Ok(SeenInstance {
@@ -167,7 +172,8 @@ async fn look_at(
         ordinal: instance.ordinal,
         restarts: instance.restarts,
         created_at: instance.created_at,
-        health: platform.prober.seen(&instance.id).map_or(Health::Unknown, |seen| seen.health),
+        health: probed.as_ref().map_or(Health::Unknown, |seen| seen.health.clone()),
+        refusal: probed.and_then(|seen| seen.refusal),
         is_stopping,
         in_flight: was_live.then(|| edge.map_or(0, |edge| edge.in_flight(&instance.id))),
         state,
@@ -289,28 +295,45 @@ async fn job(
 }
 
 /// Says why a deploy does not move: at once in the status, and as an event when it has not become
-/// healthy for a while and the cause can be seen already.
+/// healthy for a while and the cause can be seen already. Returns when to look again.
 pub(super) fn note_waiting(
     platform: &Platform,
     seen: &Seen,
-    waiting: Option<&Waiting>,
+    plan: &Plan,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<Option<Timestamp>, Error> {
     let Some(next) = &seen.desired.next else {
         platform.set_waiting(&seen.row.id, None);
-        return Ok(());
+        return Ok(None);
     };
-    let mut text = waiting.map(ToString::to_string);
-    let is_slow = now.duration_since(next.deploy.status_since) >= EARLY_DIAGNOSIS;
-    if let (Some(Waiting::Health { .. }), true) = (waiting, is_slow)
-        && let Some(problem) = fail::early(platform, seen, next)?
-    {
-        text = Some(format!("not healthy yet: {}", problem.message));
-        if platform.set_waiting(&seen.row.id, text.clone()) {
-            crate::events::waiting(platform, &seen.row, &next.deploy, &problem)?;
-        }
-        return Ok(());
+    let text = plan.waiting.as_ref().map(ToString::to_string);
+    if !matches!(plan.waiting, Some(Waiting::Health { .. })) {
+        platform.set_waiting(&seen.row.id, text);
+        return Ok(None);
     }
-    platform.set_waiting(&seen.row.id, text);
-    Ok(())
+    let telling_at = telling_at(seen, next);
+    if now < telling_at {
+        platform.set_waiting(&seen.row.id, text);
+        return Ok(Some(telling_at));
+    }
+    if let Some(problem) = fail::early(platform, seen, next)? {
+        let text = Some(format!("not healthy yet: {}", problem.message));
+        if platform.set_waiting(&seen.row.id, text) {
+            let left = plan.gives_up_at.map(|at| at.duration_since(now));
+            crate::events::waiting(platform, &seen.row, &next.deploy, (&problem, left))?;
+        }
+    }
+    Ok(Some(now + DIAGNOSIS_INTERVAL))
+}
+
+/// From when on the reason why a deploy is not healthy is worth telling.
+fn telling_at(seen: &Seen, next: &NextDeploy) -> Timestamp {
+    let certain = seen
+        .observed
+        .instances
+        .iter()
+        .filter(|instance| instance.deploy_id == next.deploy.id)
+        .filter_map(|instance| instance.refusal.as_ref().filter(|refusal| refusal.is_certain()))
+        .map(|refusal| refusal.since + CERTAIN_DIAGNOSIS);
+    certain.chain([next.deploy.status_since + EARLY_DIAGNOSIS]).min().unwrap_or(Timestamp::MAX)
 }

@@ -33,6 +33,20 @@ pub(crate) struct ServerArgs {
     /// How long new instances may take to become healthy, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 900, env = "GABLE_HEALTH_TIMEOUT")]
     pub(crate) health_timeout: u64,
+    /// How long a new instance that listens on nothing is watched beside the old one before it is
+    /// live, in seconds
+    #[arg(
+        long, value_name = "SECONDS", default_value_t = 10, env = "GABLE_WORKER_WATCH",
+        value_parser = clap::value_parser!(u64).range(..=3600)
+    )]
+    pub(crate) worker_watch: u64,
+    /// How long new instances may refuse their health check alike before they are given up, in
+    /// seconds
+    #[arg(
+        long, value_name = "SECONDS", default_value_t = 60, env = "GABLE_REFUSAL_TIMEOUT",
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    pub(crate) refusal_timeout: u64,
     /// Run instances as plain processes even as root
     #[arg(long)]
     pub(crate) plain: bool,

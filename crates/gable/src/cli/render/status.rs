@@ -6,7 +6,7 @@ use wire::{
     ServiceState, ServiceStatus, Status,
 };
 
-use super::table::{Table, clip};
+use super::table::{Table, clip, width};
 use super::unset::unset;
 use super::{bytes, indent, since};
 use crate::cli::paint::Paint;
@@ -189,6 +189,10 @@ pub(crate) fn failures(project: &ProjectStatus, paint: Paint) -> String {
                     paint.bold(&service.name),
                     render_problem(problem, paint)
                 ));
+            } else if width(&service.state_detail) > DETAIL_COLUMNS_MAX {
+                // The table has the beginning of it.
+                let name = paint.bold(&service.name);
+                texts.push(format!("{name}\n  {}\n", service.state_detail));
             }
         }
         for database in &environment.databases {

@@ -37,7 +37,7 @@ impl Drawing<'_> {
                 &self.environment.id,
                 &database.name,
             )?;
-            changes.push(database_change(database, known.as_ref(), self.environment));
+            changes.push(self.database_change(database, known.as_ref()));
             databases.push(match (self.pen, known) {
                 (_, Some(row)) if self.keeps_others => row,
                 (Pen::Write, _) => store::databases::upsert(
@@ -60,6 +60,31 @@ impl Drawing<'_> {
             }
         }
         Ok(databases)
+    }
+
+    fn database_change(&self, database: &Database, known: Option<&DatabaseRow>) -> Change {
+        let kind = format!("postgres {}", database.major_version);
+        let mut change = change(Noun::Database, kind, &database.name, self.environment);
+        let Some(row) = known else {
+            change.details.extend(instead_of(&database.compose));
+            return change;
+        };
+        let old = &row.definition;
+        change.details.extend(size_change(&old.instance_type, &database.instance_type));
+        // What was declared last may have been refused: the data says of which version it is.
+        let of_data = databases::data_version(&self.platform.databases, &row.id);
+        if let Some(version) = of_data.filter(|version| *version != database.major_version) {
+            change.details.push(format!(
+                "version {version} stays: data of one major version is not changed into another's \
+                 in place"
+            ));
+        }
+        if (&old.database_name, &old.user) != (&database.database_name, &database.user) {
+            change.details.push("databaseName and user stay as they were made".to_owned());
+        }
+        change.action =
+            if change.details.is_empty() { ChangeAction::Keep } else { ChangeAction::Change };
+        change
     }
 
     pub(super) fn key_values(&self, changes: &mut Vec<Change>) -> Result<Vec<KeyValueRow>, Error> {
@@ -132,33 +157,6 @@ fn imagined_key_value(environment_id: &EnvironmentId, key_value: &KeyValue) -> K
         instance_id: None,
         created_at: Timestamp::now(),
     }
-}
-
-fn database_change(
-    database: &Database,
-    known: Option<&DatabaseRow>,
-    environment: &Environment,
-) -> Change {
-    let kind = format!("postgres {}", database.major_version);
-    let mut change = change(Noun::Database, kind, &database.name, environment);
-    let Some(row) = known else {
-        change.details.extend(instead_of(&database.compose));
-        return change;
-    };
-    let old = &row.definition;
-    change.details.extend(size_change(&old.instance_type, &database.instance_type));
-    if old.major_version != database.major_version {
-        change.details.push(format!(
-            "version {} stays: data of one major version is not changed into another's in place",
-            old.major_version
-        ));
-    }
-    if (&old.database_name, &old.user) != (&database.database_name, &database.user) {
-        change.details.push("databaseName and user stay as they were made".to_owned());
-    }
-    change.action =
-        if change.details.is_empty() { ChangeAction::Keep } else { ChangeAction::Change };
-    change
 }
 
 fn key_value_change(
