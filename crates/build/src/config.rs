@@ -7,6 +7,7 @@ use images::{Images, Registries};
 use model::{BuildId, InstanceId, ServiceId};
 
 use crate::docker;
+use crate::limits::BuildLimits;
 
 /// Where builds lie and how far they may go. Every directory is an absolute path on one file
 /// system: an artifact comes to be by one rename.
@@ -17,7 +18,8 @@ pub struct Config {
     pub artifacts_dir: PathBuf,
     /// Builds under way: `<build id>/{tree,home}`.
     pub work_dir: PathBuf,
-    /// Caches of package managers, shared by all builds, and fetched tools in `toolchains/`.
+    /// Caches of package managers in `projects/`, and fetched tools in `toolchains/`; see
+    /// [`crate::caches`].
     pub caches_dir: PathBuf,
     /// Output: `<service id>/<instance id>.log`.
     pub logs_dir: PathBuf,
@@ -27,6 +29,9 @@ pub struct Config {
     pub time_limit: Duration,
     /// Bytes of output of the build commands.
     pub output_limit_bytes: u64,
+    /// How much of the machine one build may use. Without root nothing keeps it to that, the disk
+    /// apart.
+    pub limits: BuildLimits,
     /// Who builds run as. Without root it is the server's own user.
     pub builder_uid: u32,
     /// Images on this machine; `None` without root, which they need.
@@ -54,6 +59,7 @@ impl Config {
             operator_env: Vec::new(),
             time_limit: Self::TIME_LIMIT,
             output_limit_bytes: Self::OUTPUT_LIMIT_BYTES,
+            limits: BuildLimits::of_machine(state_dir, 1),
             builder_uid,
             images: None,
             registries: Registries::default(),
@@ -72,6 +78,6 @@ impl Config {
     }
 
     pub(crate) fn toolchains_dir(&self) -> PathBuf {
-        self.caches_dir.join("toolchains")
+        self.caches_dir.join(crate::caches::TOOLCHAINS)
     }
 }

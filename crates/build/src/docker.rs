@@ -1,9 +1,12 @@
 //! Dockerfiles, without a daemon.
 //!
-//! A build is one call of buildah in a room of its own ([`builder_main`]) and one that puts the
-//! image out, which becomes an OCI layout. Layers and fetched base images stay in a storage of
-//! Gable's own, so that the next build begins where the Dockerfile has changed. One builder at a
-//! time works in the storage: buildah counts its mounts there, and each room has its own.
+//! A build fetches its base images in the host's network, where registries may be on the loopback.
+//! Then one call of buildah runs the steps, in a room of its own ([`builder_main`]) with limits and a
+//! network that has a way out and nothing else, and one puts the image out, which becomes an OCI
+//! layout. Base images stay in a storage of Gable's own, and layers in one of their project's, so
+//! that the next build begins where the Dockerfile has changed: what a step of one project has made
+//! is never another's. One builder at a time works: buildah counts its mounts in a storage, and each
+//! room has its own.
 //!
 //! Where there is no buildah but the socket of a Docker engine, the `docker` client builds, and the
 //! result is the archive that `docker save` writes.
@@ -11,35 +14,46 @@
 //! A builder is a child of the control plane and never outlives it. What a build that was cut off
 //! has begun is removed before the next one, which repeats it with the layers that are done.
 //!
-//! Limits: steps share the host's network, as buildah's isolation without a runtime of its own has
-//! it; images are built for this machine's architecture.
+//! Limits: images are built for this machine's architecture. Without root, steps share the host's
+//! network.
 
+mod bases;
 mod child;
 mod command;
 mod daemon;
 mod dialect;
 mod doctor;
 mod failure;
+mod fetch;
 mod file;
 mod find;
 mod image;
 mod inputs;
 mod launch;
+mod names;
+mod parents;
 mod places;
 mod registries;
+mod scope;
+mod secrets;
 mod stored;
 mod words;
+mod written;
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engine::Driver;
 use images::Registries;
 use model::{ArtifactId, Problem, Service};
 use telemetry::LogWriter;
 
+use crate::caches::Trust;
+use crate::disk;
 use crate::error::Error;
+use crate::limits::BuildLimits;
 use crate::pack;
 use crate::run::{Failure, blocking};
 use crate::tree;
@@ -52,11 +66,13 @@ pub use launch::builder_main;
 pub use stored::prune;
 
 use child::{End, Limits, Start};
-use command::Confinement;
-use dialect::Translated;
+use command::{Confinement, Stores};
 use failure::About;
 use file::Dockerfile;
+use launch::View;
 use places::Places;
+use secrets::Secret;
+use written::Written;
 
 /// Pid file of a builder in a build's work directory.
 const PID_FILE: &str = "builder.pid";
@@ -64,7 +80,7 @@ const PID_FILE: &str = "builder.pid";
 /// Where images are built, and with what.
 #[derive(Clone)]
 pub struct Settings {
-    /// Layers, base images and caches of `RUN --mount=type=cache`; on a disk.
+    /// Base images, and for each project layers and caches of `RUN --mount=type=cache`; on a disk.
     pub storage_dir: PathBuf,
     /// Logins of registries lie here while a build runs; in memory, and not below `/dev`, which
     /// the builder sees its own of.
@@ -90,6 +106,27 @@ impl Settings {
         };
         Self { storage_dir, secrets_dir, launcher, registries: Registries::default() }
     }
+
+    /// Where the storages of projects are.
+    pub(crate) fn projects_dir(&self) -> PathBuf {
+        self.storage_dir.join("projects")
+    }
+
+    /// Where the layers and the step caches of a project's images are.
+    pub(crate) fn project_storage(&self, project: &str) -> PathBuf {
+        self.projects_dir().join(crate::sources::file_name(project))
+    }
+
+    /// The storage of base images, in which no step ever runs.
+    fn base_stores(&self) -> Stores {
+        let own = self.storage_dir.join("base");
+        Stores { temporary: own.join("tmp"), own, read: Vec::new() }
+    }
+
+    /// A storage that builds upon base images.
+    fn stores_at(&self, own: PathBuf) -> Stores {
+        Stores { temporary: own.join("caches"), own, read: vec![self.base_stores().root()] }
+    }
 }
 
 /// A login for a registry of base images.
@@ -111,8 +148,16 @@ pub struct DockerBuild<'a> {
     pub settings: &'a Settings,
     /// Address of the result, under which layers are kept.
     pub artifact_id: &'a ArtifactId,
-    /// Whose caches of `RUN --mount=type=cache` are used.
+    /// Whose layers and caches of `RUN --mount=type=cache` are used.
     pub project: &'a str,
+    /// Whether it may add to them.
+    pub trust: Trust,
+    /// Makes rooms.
+    pub driver: &'a dyn Driver,
+    /// How much of the machine it may use.
+    pub limits: BuildLimits,
+    /// Names of the environment's data stores and services, which its steps do not reach.
+    pub private_names: &'a [String],
     /// A checkout that nobody else needs.
     pub checkout: &'a Path,
     /// The declaration.
@@ -161,8 +206,10 @@ pub enum Image {
 struct Prepared {
     places: Places,
     file: Dockerfile,
-    text: Translated,
+    /// As the author wrote it.
+    text: String,
     args: Vec<(String, String)>,
+    secrets: Vec<Secret>,
 }
 
 /// Ends the builder that a control plane which was killed may have left in a work directory.
@@ -200,8 +247,8 @@ fn prepare(build: &DockerBuild<'_>) -> Result<Prepared, Error> {
     let args = build_args(build.service, build.env, &file.declared_args());
     let name = places.dockerfile_name.as_str();
     dialect::check(&file, name, &args, docker.target.as_deref()).map_err(refused)?;
-    let text = dialect::translate(&text, &file, build.builder.dialect()).map_err(refused)?;
-    Ok(Prepared { places, file, text, args })
+    let secrets = secrets::of(build, &docker).map_err(refused)?;
+    Ok(Prepared { places, file, text, args, secrets })
 }
 
 fn read_dockerfile(path: &Path) -> Result<String, Error> {
@@ -226,20 +273,23 @@ async fn with_buildah(
     let stale = pid_file.clone();
     blocking(move || child::end_stale(&stale)).await?;
     let work = build.work_dir.join("builder");
-    let room = Confinement::write(build.settings, &work, build.project)?;
+    let (stores, view) = stores_of(build);
+    let room = Confinement::write(build.settings, &work, stores)?;
     let storage = stored::Storage { settings: build.settings, room: &room, program };
     storage.clear_after_a_cut(&pid_file).await?;
     let logins = command::write_logins(
         build.logins,
         &build.settings.secrets_dir.join(format!("{}.json", build.artifact_id)),
     )?;
-    let mut log = LogWriter::open(build.log)
-        .map_err(|error| Error::io("open the log", std::io::Error::new(error.kind(), error)))?;
+    let mut log = open_log(build)?;
     log.say(&format!("{} of {} with buildah {version}", failure::BEGINS, build.service.name));
     for note in &prepared.places.notes {
         log.say(note);
     }
-    let written = Written::write(build, prepared, &work)?;
+    let auth_file = logins.as_ref().map(|logins| logins.path.as_path());
+    let fetch = fetch::Fetch { build, prepared, storage: &storage, auth_file };
+    let images = fetch.all(&written::more_contexts(build)?, &mut log).await?;
+    let written = Written::write(build, prepared, &work, &images)?;
     let tag = stored::name_of(build.artifact_id);
     let docker = places::settings_of(build.service);
     let id_file = work.join("image-id");
@@ -251,15 +301,18 @@ async fn with_buildah(
         more_contexts: &written.more_contexts,
         documents: written.documents.as_deref(),
         args: &prepared.args,
+        secrets: &prepared.secrets,
         tag: &tag,
         id_file: &id_file,
-        auth_file: logins.as_ref().map(|logins| logins.path.as_path()),
-        pull: find::pull_newer(version),
+        auth_file,
     });
     let limits = Limits { time: build.time_limit, output_bytes: build.output_limit_bytes };
     let launcher = &build.settings.launcher;
+    let places = vec![build.work_dir.to_owned(), room.stores().own.clone()];
+    let disk = Some(disk::Watch::begin(build.limits.disk, places).await?);
+    let room = build.driver.open_room(&build.limits.of_engine()).await?;
     storage.mark_begun(&pid_file)?;
-    let start = Start { launcher, pid_file: &pid_file, log: Some(log), limits };
+    let start = Start { launcher, pid_file: &pid_file, room, view, disk, log: Some(log), limits };
     let (end, _) = child::run(&call, start).await?;
     drop(logins);
     if end.is_success() {
@@ -269,6 +322,24 @@ async fn with_buildah(
         return Err(explain(build, prepared, end));
     }
     put_out(build, &storage, &id_file).await
+}
+
+/// Where a build's layers are written, and what it sees of its project's caches. Those of a stranger
+/// lie in the build's own directory and end with it.
+fn stores_of(build: &DockerBuild<'_>) -> (Stores, Option<View>) {
+    let of_project = build.settings.stores_at(build.settings.project_storage(build.project));
+    if build.trust == Trust::Full {
+        return (of_project, None);
+    }
+    let mut own = build.settings.stores_at(build.work_dir.join("storage"));
+    own.read.insert(0, of_project.root());
+    let view = View { lower: of_project.temporary, target: own.temporary.clone() };
+    (own, Some(view))
+}
+
+fn open_log(build: &DockerBuild<'_>) -> Result<LogWriter, Error> {
+    LogWriter::open(build.log)
+        .map_err(|error| Error::io("open the log", std::io::Error::new(error.kind(), error)))
 }
 
 /// Takes the image out of the storage, as an OCI layout.
@@ -309,92 +380,25 @@ fn explain(build: &DockerBuild<'_>, prepared: &Prepared, end: End) -> Failure {
         file: &prepared.file,
         name: &prepared.places.dockerfile_name,
         end: &end.to_string(),
+        line: None,
+        private_names: build.private_names,
     };
-    let mut failure = failure::explain(&about, &lines);
-    if !matches!(end, End::Exited(_)) {
-        let message = format!("the build of {} {end}", build.service.name);
-        failure.problem = Problem::new("build-failed", message).hint(
-            "build again; a step that waits for ever, or prints without end, is ended every time",
-        );
-    }
-    failure
-}
-
-/// Files that a build's call names.
-struct Written {
-    dockerfile: PathBuf,
-    ignore_file: Option<PathBuf>,
-    documents: Option<PathBuf>,
-    more_contexts: Vec<(String, String)>,
-}
-
-impl Written {
-    fn write(build: &DockerBuild<'_>, prepared: &Prepared, work: &Path) -> Result<Self, Error> {
-        let dockerfile = work.join("Dockerfile");
-        fs::write(&dockerfile, &prepared.text.text).map_err(Error::at("write", &dockerfile))?;
-        let mut documents = None;
-        for (name, text) in &prepared.text.files {
-            let root = work.join("here-documents");
-            let path = root.join(name);
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(Error::at("make", parent))?;
-            }
-            fs::write(&path, text).map_err(Error::at("write", &path))?;
-            documents = Some(root);
+    let failure = failure::explain(&about, &lines);
+    let problem = match end {
+        End::Exited(_) => return failure,
+        End::TooMuchOnDisk(overrun) => overrun.problem(about.service),
+        End::OutOfMemory => build.limits.out_of_memory(about.service),
+        End::TooManyProcesses => build.limits.too_many_processes(about.service),
+        End::TooLong | End::TooMuchOutput => {
+            let message = format!("the build of {} {end}", about.service);
+            Problem::new("build-failed", message).hint(
+                "build again; a step that waits for ever, or prints without end, is ended every \
+                 time",
+            )
         }
-        let ignore_file = ignore_file(build.checkout, prepared, work)?;
-        let more_contexts = more_contexts(build)?;
-        Ok(Self { dockerfile, ignore_file, documents, more_contexts })
-    }
-}
-
-/// `Dockerfile.dockerignore` beside the Dockerfile, else `.dockerignore` of the context: what Docker
-/// reads, and not the other names that buildah knows.
-fn ignore_file(
-    checkout: &Path,
-    prepared: &Prepared,
-    work: &Path,
-) -> Result<Option<PathBuf>, Error> {
-    let checkout = checkout.canonicalize().map_err(Error::at("read", checkout))?;
-    let beside = prepared.places.dockerfile.as_ref().map(|path| {
-        let mut name = path.clone().into_os_string();
-        name.push(".dockerignore");
-        PathBuf::from(name)
-    });
-    let of_context = prepared.places.context.join(".dockerignore");
-    let found = [beside, Some(of_context)].into_iter().flatten().find_map(|path| {
-        let path = path.canonicalize().ok()?;
-        (path.is_file() && path.starts_with(&checkout)).then_some(path)
-    });
-    if found.is_some() || !prepared.places.context.join(".containerignore").exists() {
-        return Ok(found);
-    }
-    let empty = work.join("empty.dockerignore");
-    fs::write(&empty, "").map_err(Error::at("write", &empty))?;
-    Ok(Some(empty))
-}
-
-/// Contexts by name. A directory must be one of the source; an image is fetched as base images are.
-fn more_contexts(build: &DockerBuild<'_>) -> Result<Vec<(String, String)>, Error> {
-    let checkout = build.checkout.canonicalize().map_err(Error::at("read", build.checkout))?;
-    let docker = places::settings_of(build.service);
-    let mut contexts = Vec::new();
-    for (name, place) in &docker.more_contexts {
-        let image = place.strip_prefix("docker-image://");
-        if let Some(image) = image.filter(|image| !image.contains("://")) {
-            contexts.push((name.clone(), format!("docker://{image}")));
-            continue;
-        }
-        let directory = places::join("", place).and_then(|path| places::inside(&checkout, &path));
-        let Some(directory) = directory.filter(|path| path.is_dir()) else {
-            let message =
-                format!("the build context `{name}`, `{place}`, is not in the repository");
-            let problem = Problem::new("docker-context-missing", message);
-            return Err(Error::Refused(problem.hint(
-                "name a directory of the repository, or an image as `docker-image://name:tag`",
-            )));
-        };
-        contexts.push((name.clone(), directory.to_string_lossy().into_owned()));
-    }
-    Ok(contexts)
+    };
+    // Which step it was.
+    let is_of_step = failure.problem.code == "docker-step-failed";
+    let problem = if is_of_step { problem.detail(failure.problem.message) } else { problem };
+    Failure { problem, ..failure }
 }

@@ -170,7 +170,7 @@ pub(crate) fn base_env(runtime: Runtime, toolchain: &Toolchain) -> Vec<(String, 
 }
 
 /// Where caches of package managers lie below HOME during builds: name of the directory in
-/// [`crate::Config::caches_dir`], path below HOME. At run time the same paths are empty.
+/// [`crate::Config::project_caches`], path below HOME. At run time the same paths are empty.
 pub(crate) const CACHES: &[(&str, &str)] = &[
     ("npm", ".npm"),
     ("pnpm", ".local/share/pnpm/store"),
@@ -189,7 +189,6 @@ pub(crate) const CACHES: &[(&str, &str)] = &[
     ("hex", ".hex"),
     ("prisma", ".cache/prisma"),
     ("node-gyp", ".cache/node-gyp"),
-    ("gable", ".cache/gable"),
 ];
 
 /// Variables for builds only: how tools use caches that lie on another mount.

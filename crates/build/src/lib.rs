@@ -11,6 +11,7 @@
 //! Nothing here changes the status of a deploy, and nothing but the user's own commands is ever
 //! handed to a shell together with text of the user's.
 
+pub mod caches;
 pub mod causes;
 pub mod config;
 pub mod container;
@@ -18,21 +19,26 @@ pub mod docker;
 pub mod error;
 pub mod inputs;
 pub mod layout;
+pub mod limits;
 pub mod note;
 pub mod publish;
 pub mod run;
 pub mod sources;
 pub mod toolchain;
 
+mod disk;
 mod pack;
 mod store;
 mod tree;
 
+pub use caches::Trust;
 pub use config::Config;
 pub use container::{Container, container, is_container, project_paths};
+pub use disk::DiskLimits;
 pub use error::Error;
 pub use inputs::{Inputs, artifact_id};
 pub use layout::{Layout, Phase, env_on_host, language_env, runtime_layout};
+pub use limits::BuildLimits;
 pub use note::Note;
 pub use publish::published_dir;
 pub use run::{BuildRequest, Failure, Progress, cancel, run};

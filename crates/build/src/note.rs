@@ -21,7 +21,8 @@ pub enum Note {
         /// What is done about it.
         consequence: String,
     },
-    /// A submodule or a nested repository; its files are not part of the source.
+    /// A submodule that is not checked out at the commit that is recorded; its files are not part of
+    /// the source.
     Submodule {
         /// Its path.
         path: String,
@@ -62,7 +63,7 @@ impl fmt::Display for Note {
             }
             Self::Submodule { path } => write!(
                 formatter,
-                "`{path}` is a repository of its own (a submodule): its files are not part of the source"
+                "`{path}` is a submodule that is not checked out: its files are not part of the source; `git submodule update --init --recursive` gets them"
             ),
             Self::LfsPointers { paths, count } => write!(
                 formatter,

@@ -3,21 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use crate::config::Config;
 use crate::error::Error;
 use crate::layout;
-use crate::run::keep_package_managers;
 use crate::tree::{self, Totals};
 
 /// How many of the last lines of a log are searched for causes.
 const LINES_SEARCHED: usize = 200_000;
 
 /// Gives tree and home to the service's user.
-pub(crate) fn hand_over(config: &Config, work: &Path, uid: u32) -> Result<Totals, Error> {
-    let home = work.join("home");
-    keep_package_managers(config, &home)?;
+pub(crate) fn hand_over(work: &Path, uid: u32) -> Result<Totals, Error> {
     let tree = tree::hand_over(&work.join("tree"), uid)?;
-    let home = tree::hand_over(&home, uid)?;
+    let home = tree::hand_over(&work.join("home"), uid)?;
     Ok(Totals { files: tree.files + home.files, bytes: tree.bytes + home.bytes })
 }
 

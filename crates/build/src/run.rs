@@ -8,20 +8,20 @@
 mod docker;
 mod prepare;
 
-pub(crate) use prepare::keep_package_managers;
-
 use std::path::Path;
 use std::time::Duration;
 
-use engine::{ContainerSpec, Driver, InstanceSpec, Limits, Mount, Root, User};
+use engine::{ContainerSpec, Driver, InstanceSpec, Limits, Mount, PROCESS_LIMIT, Root, User};
 use model::{
     Artifact, ArtifactId, BuildId, Commit, EnvironmentId, Exit, InstanceId, InstanceState, Problem,
     Runtime, Service, ServiceId, ServiceKind,
 };
 
+use crate::caches::Trust;
 use crate::causes;
 use crate::config::Config;
 use crate::container;
+use crate::disk;
 use crate::docker::Login;
 use crate::error::Error;
 use crate::inputs::FORMAT_VERSION;
@@ -66,6 +66,11 @@ pub struct BuildRequest {
     pub owner_uid: u32,
     /// For private base images of a Dockerfile.
     pub logins: Vec<Login>,
+    /// Whose code it runs, and so whether later builds use what it keeps.
+    pub trust: Trust,
+    /// Names of the environment's data stores and services: steps of a Dockerfile do not reach them,
+    /// and are told so.
+    pub private_names: Vec<String>,
 }
 
 /// How far a build is, for people.
@@ -157,27 +162,45 @@ pub async fn run(
     request: &BuildRequest,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Artifact, Failure> {
+    let result = find_or_build(config, sources, driver, request, progress).await;
+    // Whatever became of it, and wherever it ended.
+    tidy(config, driver, request).await;
+    result
+}
+
+async fn find_or_build(
+    config: &Config,
+    sources: &Sources,
+    driver: &dyn Driver,
+    request: &BuildRequest,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Artifact, Failure> {
     if let Some(artifact) = store::find_artifact(config, &request.artifact_id)? {
-        forget(config, driver, request).await?;
         progress(Progress::Reused);
         return Ok(artifact);
     }
-    if request.service.runtime == Runtime::Image {
-        let result = container::pull(config, sources, request, progress).await;
-        tidy(config, driver, request).await;
-        return result;
+    match request.service.runtime {
+        Runtime::Image => container::pull(config, sources, request, progress).await,
+        Runtime::Docker => docker::run(config, sources, driver, request, progress).await,
+        _ => natively(config, sources, driver, request, progress).await,
     }
-    if request.service.runtime == Runtime::Docker {
-        return docker::run(config, sources, request, progress).await;
-    }
+}
+
+async fn natively(
+    config: &Config,
+    sources: &Sources,
+    driver: &dyn Driver,
+    request: &BuildRequest,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<Artifact, Failure> {
     for note in &request.toolchain.notes {
         progress(Progress::Note(note.clone()));
     }
     let log = config.log_path(&request.service_id, &request.instance_id);
     let has_command = command_text(&request.service).is_some();
-    let work = config.work_of(&request.build_id);
     let mode = Mode::of(driver);
     let seen = driver.observe(&request.instance_id).await;
+    let work = config.work_of(&request.build_id);
     let is_under_way = work.exists() && seen.as_ref().is_some_and(has_begun);
     if !is_under_way {
         end(driver, &request.instance_id).await?;
@@ -186,23 +209,13 @@ pub async fn run(
     }
     if has_command {
         progress(Progress::Running { log: log.clone(), resumed: is_under_way });
-        let exit = execute(config, driver, request).await?;
-        if !exit.is_success() {
-            let failure = explain(request, &exit, &log);
-            tidy(config, driver, request).await;
-            return Err(failure);
+        let ended = execute(config, driver, request).await?;
+        if !matches!(&ended, Ended::Exited(exit) if exit.is_success()) {
+            return Err(explain(config, request, &ended, &log));
         }
     }
     progress(Progress::Packing);
-    let artifact = match finish(config, request, mode).await {
-        Ok(artifact) => artifact,
-        Err(failure) => {
-            tidy(config, driver, request).await;
-            return Err(failure);
-        }
-    };
-    tidy(config, driver, request).await;
-    Ok(artifact)
+    finish(config, request, mode).await
 }
 
 /// Ends a build and removes what it left, its log apart. Safe to repeat.
@@ -224,19 +237,11 @@ async fn forget(
 ) -> Result<(), Failure> {
     end(driver, &request.instance_id).await?;
     let work = config.work_of(&request.build_id);
-    let doomed = blocking(move || {
+    let removed = blocking(move || {
         crate::docker::end_stale(&work)?;
-        tree::doom(&work)
+        tree::remove(&work)
     });
-    let Some(doomed) = doomed.await? else { return Ok(()) };
-    // Tens of thousands of files take their time, and nobody has to wait for them. What is left
-    // when this process ends is removed when it begins the next time.
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = tree::remove_all(&doomed) {
-            tracing::warn!(%error, "the files of a build could not be removed");
-        }
-    });
-    Ok(())
+    Ok(removed.await?)
 }
 
 /// What is left over here is removed when the control plane begins the next time; it must not
@@ -262,19 +267,34 @@ async fn end(driver: &dyn Driver, id: &InstanceId) -> Result<(), engine::Error> 
     }
 }
 
+/// How the commands came to an end.
+enum Ended {
+    Exited(Exit),
+    /// They wrote too much.
+    Overrun(disk::Overrun),
+}
+
 async fn execute(
     config: &Config,
     driver: &dyn Driver,
     request: &BuildRequest,
-) -> Result<Exit, engine::Error> {
+) -> Result<Ended, Failure> {
+    let places = vec![config.work_of(&request.build_id), config.project_caches(&request.project)];
+    let watch = disk::Watch::begin(config.limits.disk, places).await?;
     if driver.observe(&request.instance_id).await.is_none() {
         driver.ensure_network(&request.environment_id).await?;
         let spec = spec(config, request, Mode::of(driver));
         if let InstanceState::Exited(exit) = driver.start(&spec).await? {
-            return Ok(exit);
+            return Ok(Ended::Exited(exit));
         }
     }
-    driver.wait(&request.instance_id).await
+    tokio::select! {
+        exit = driver.wait(&request.instance_id) => Ok(Ended::Exited(exit?)),
+        overrun = watch.overrun() => {
+            driver.stop(&request.instance_id, Duration::ZERO).await?;
+            Ok(Ended::Overrun(overrun))
+        }
+    }
 }
 
 async fn finish(config: &Config, request: &BuildRequest, mode: Mode) -> Result<Artifact, Failure> {
@@ -287,7 +307,8 @@ async fn finish(config: &Config, request: &BuildRequest, mode: Mode) -> Result<A
         if mode == Mode::Plain {
             pack::make_movable(&work)?;
         }
-        let totals = pack::hand_over(&config, &work, request.owner_uid)?;
+        prepare::keep(&config, &request)?;
+        let totals = pack::hand_over(&work, request.owner_uid)?;
         let manifest = Manifest {
             format: FORMAT_VERSION,
             id: request.artifact_id,
@@ -331,7 +352,7 @@ fn spec(config: &Config, request: &BuildRequest, mode: Mode) -> InstanceSpec {
         environment_id: request.environment_id.clone(),
         root: Root::HostUserland,
         user: User::alone(config.builder_uid, "render", layout::HOME),
-        command: prepare::command(request, mode),
+        command: prepare::command(config, request, mode),
         cwd,
         env,
         mounts: mounts(config, request),
@@ -339,7 +360,7 @@ fn spec(config: &Config, request: &BuildRequest, mode: Mode) -> InstanceSpec {
         limits: Limits {
             time: Some(config.time_limit),
             output_bytes: Some(config.output_limit_bytes),
-            ..Limits::default()
+            ..config.limits.of_engine()
         },
         log: config.log_path(&request.service_id, &request.instance_id),
         port_hint: None,
@@ -367,12 +388,19 @@ fn mounts(config: &Config, request: &BuildRequest) -> Vec<Mount> {
         bind(work.join("home"), layout::HOME.into()),
         bind(work.join("tree"), layout::SOURCE.into()),
     ];
-    let home = Path::new(layout::HOME);
+    // What is written there counts as the build's, and goes with its directory.
     mounts.extend(
-        layout::CACHES
-            .iter()
-            .map(|(name, path)| bind(config.caches_dir.join(name), home.join(path))),
+        prepare::TEMPORARY.iter().map(|(name, target)| bind(work.join(name), target.into())),
     );
+    let (home, caches) = (Path::new(layout::HOME), config.project_caches(&request.project));
+    mounts.extend(layout::CACHES.iter().filter_map(|(name, path)| {
+        let (cache, target) = (caches.join(name), home.join(path));
+        match request.trust {
+            Trust::Full => Some(bind(cache, target)),
+            Trust::ReadOnly if cache.is_dir() => Some(Mount::Overlay { lower: cache, target }),
+            Trust::ReadOnly => None,
+        }
+    }));
     mounts.extend(layout::node_mount(&request.toolchain));
     mounts
 }
@@ -384,18 +412,29 @@ pub(crate) fn command_text(service: &Service) -> Option<&str> {
     (!text.trim().is_empty() || service.runtime == Runtime::Python).then_some(text)
 }
 
-fn explain(request: &BuildRequest, exit: &Exit, log: &Path) -> Failure {
+fn explain(config: &Config, request: &BuildRequest, ended: &Ended, log: &Path) -> Failure {
     let lines = pack::log_lines(log);
     let found = causes::diagnose(&lines);
-    let mut problem =
-        Problem::new("build-failed", format!("the build of {} {exit}", request.service.name));
-    if let Some(limit) = &exit.limit {
-        problem = problem.detail(limit.clone()).hint("build again; a command that waits for ever, or prints without end, is ended every time");
-    } else if exit.out_of_memory {
-        problem = problem
-            .hint("the machine has too little memory for this build: free some, or add swap");
-    }
-    if let Some(decisive) = &found.decisive {
+    let name = request.service.name.as_str();
+    let limits = &config.limits;
+    let mut problem = match ended {
+        Ended::Overrun(overrun) => overrun.problem(name),
+        Ended::Exited(exit) if exit.out_of_memory => limits.out_of_memory(name),
+        Ended::Exited(exit) => match &exit.limit {
+            Some(limit) if limit == PROCESS_LIMIT => limits.too_many_processes(name),
+            Some(limit) => Problem::new("build-failed", format!("the build of {name} {exit}"))
+                .detail(limit.clone())
+                .hint(
+                    "build again; a command that waits for ever, or prints without end, is ended \
+                     every time",
+                ),
+            None => Problem::new("build-failed", format!("the build of {name} {exit}")),
+        },
+    };
+    let is_of_limit = problem.code != "build-failed";
+    if is_of_limit {
+        // What programs say of it names everything but the limit.
+    } else if let Some(decisive) = &found.decisive {
         problem.code.clone_from(&decisive.code);
         let last =
             found.last.filter(|last| last.line != decisive.line && last.index > decisive.index);

@@ -5,8 +5,8 @@
 //! configures (hooks, filters, monitors, aliases) is run. Equal files on an equal commit give an
 //! equal snapshot: the commits that Gable makes take their time from their parent.
 //!
-//! Limits: the files of submodules and Git LFS objects that were not fetched are not part of a
-//! snapshot; both are reported as notes.
+//! Limits: submodules that are not checked out and Git LFS objects that were not fetched are not part
+//! of a snapshot; both are reported as notes.
 
 mod checkout;
 mod git;
@@ -14,6 +14,7 @@ mod part;
 mod remote;
 mod revision;
 mod snapshot;
+mod submodules;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
@@ -95,6 +96,21 @@ impl Sources {
         revision::take(self, project, path, revision).await
     }
 
+    /// Takes the newest commit of a branch of the repository that `path` lies in: its own, or else what
+    /// it knows of its origin's. `None` where there is no such branch.
+    ///
+    /// # Errors
+    /// When git refuses.
+    pub async fn branch(
+        &self,
+        project: &str,
+        path: &Path,
+        branch: &str,
+    ) -> Result<Option<Snapshot>, Error> {
+        let _lock = self.lock(project).await?;
+        revision::take_branch(self, project, path, branch).await
+    }
+
     /// Takes a branch of another repository (its default branch for `None`) from an `http`,
     /// `https`, `ssh` or `file` URL.
     ///
@@ -137,6 +153,7 @@ impl Sources {
         let git = self.bare(project);
         let inside: Vec<(&String, String)> =
             paths.iter().filter_map(|path| Some((path, inside(path)?))).collect();
+        let commit_id = self.whole(project, commit_id).await;
         let asked: String =
             inside.iter().map(|(_, path)| format!("{commit_id}:{path}\n")).collect();
         let paths: Vec<&String> = inside.iter().map(|(path, _)| *path).collect();
@@ -154,7 +171,8 @@ impl Sources {
     /// # Errors
     /// When git refuses.
     pub async fn list_files(&self, project: &str, commit_id: &str) -> Result<Vec<String>, Error> {
-        let arguments = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", commit_id];
+        let commit_id = self.whole(project, commit_id).await;
+        let arguments = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", &commit_id];
         let output = self.bare(project).run("list the files of a commit", &arguments).await?;
         Ok(git::split_nul(&output))
     }
@@ -201,10 +219,12 @@ impl Sources {
         }
         let keep: HashSet<&str> = keep.iter().map(String::as_str).collect();
         let doing = "forget old snapshots";
-        let refs = git.text(doing, &["for-each-ref", "--format=%(refname)", SNAPSHOTS]).await?;
+        let listing = ["for-each-ref", "--format=%(refname)", SNAPSHOTS, submodules::WHOLE];
+        let refs = git.text(doing, &listing).await?;
+        let commit_of = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
         let doomed: String = refs
             .lines()
-            .filter(|name| !keep.contains(name.trim_start_matches(SNAPSHOTS)))
+            .filter(|name| !keep.contains(commit_of(name).as_str()))
             .map(|name| format!("delete {name}\n"))
             .collect();
         git.run_with_input(doing, &["update-ref", "--stdin"], doomed.into_bytes()).await?;

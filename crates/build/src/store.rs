@@ -83,11 +83,13 @@ pub fn collect_garbage(config: &Config, keep: &[ArtifactId]) -> Result<Vec<Artif
     Ok(removed)
 }
 
-/// Removes work directories of builds that are not `alive`; called when the control plane starts.
+/// Removes work directories of builds that are not `alive`, and what earlier versions kept for all
+/// projects together; called when the control plane starts.
 ///
 /// # Errors
 /// When the disk refuses.
 pub fn remove_dead_work(config: &Config, alive: &[BuildId]) -> Result<(), Error> {
+    crate::caches::remove_shared(config)?;
     for name in names_in(&config.work_dir)? {
         if !alive.iter().any(|id| id.as_str() == name) {
             let work = config.work_dir.join(name);

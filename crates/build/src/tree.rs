@@ -216,18 +216,6 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `one` holds no name that `other` lacks, down to this depth.
-pub(crate) fn has_same_names(one: &Path, other: &Path, depth: usize) -> bool {
-    let Ok(entries) = fs::read_dir(one) else { return true };
-    entries.flatten().all(|entry| {
-        let twin = other.join(entry.file_name());
-        twin.symlink_metadata().is_ok()
-            && (depth == 0
-                || !entry.file_type().is_ok_and(|kind| kind.is_dir())
-                || has_same_names(&entry.path(), &twin, depth - 1))
-    })
-}
-
 /// Lets everybody read what lies below, and look into its directories.
 pub(crate) fn make_readable(path: &Path) -> io::Result<()> {
     let metadata = fs::symlink_metadata(path)?;

@@ -32,6 +32,8 @@ pub struct Config {
     /// Bytes of the disk that instances leave to databases and to Gable; the engine's own choice
     /// where `None`.
     pub disk_reserve_bytes: Option<u64>,
+    /// How much of the machine one build may use.
+    pub build_limits: build::BuildLimits,
     /// Whether instances run as plain processes, although namespaces could be had.
     pub is_plain: bool,
 }

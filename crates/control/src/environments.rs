@@ -177,6 +177,24 @@ pub fn private_host(platform: &Platform, row: &ServiceRow) -> String {
     if platform.driver.isolates_network() { row.slug.clone() } else { "127.0.0.1".to_owned() }
 }
 
+/// The names that data stores and services have in an environment's private network.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn private_names(platform: &Platform, id: &EnvironmentId) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for row in store::databases::list(&platform.store, id)? {
+        names.extend([row.slug.clone(), row.id.to_string()]);
+        names.extend(row.definition.compose.aliases.iter().cloned());
+    }
+    for row in store::key_values::list(&platform.store, id)? {
+        names.extend([row.slug.clone(), row.id.to_string()]);
+        names.extend(row.definition.compose.aliases.iter().cloned());
+    }
+    names.extend(store::services::list(&platform.store, id)?.into_iter().map(|row| row.slug));
+    Ok(names)
+}
+
 /// The resolved variables that belong to a release.
 ///
 /// # Errors

@@ -105,6 +105,7 @@ impl Platform {
         let mut build = build::Config::in_state_dir(&config.state_dir, builder_uid);
         build.operator_env.clone_from(&config.operator_env);
         build.images = images;
+        build.limits = config.build_limits;
         build.registries = config.registries.clone();
         build.docker.registries = config.registries.clone();
         let mut databases = databases::Config::new(&config.state_dir, &config.run_dir);

@@ -10,6 +10,7 @@ use store::Store;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::ops;
 use crate::platform::{Parts, Platform};
 use crate::tasks;
 
@@ -47,11 +48,7 @@ pub async fn start(config: Config) -> Result<Server, Error> {
         }
     }
     tidy(&platform, &found).await?;
-    let alive: Vec<model::BuildId> = store::builds::list_in_progress(&platform.store)?
-        .into_iter()
-        .map(|build| build.id)
-        .collect();
-    build::remove_dead_work(&platform.build, &alive)?;
+    ops::projects::remove_dead_work(&platform)?;
     tasks::routes::ensure_edge(&platform).await?;
     let tasks = vec![
         tokio::spawn(tasks::routes::run(platform.clone())),

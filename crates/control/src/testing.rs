@@ -39,6 +39,7 @@ pub fn platform(directory: &Path) -> Platform {
         concurrent_builds: 1,
         instance_disk_bytes: None,
         disk_reserve_bytes: None,
+        build_limits: build::BuildLimits::of_machine(directory, 1),
         is_plain: false,
     };
     std::fs::create_dir_all(&config.run_dir).expect("the test's directory can be written");

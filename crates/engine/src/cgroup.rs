@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::spec::Limits;
+
 /// Where the kernel's cgroup hierarchies are, by convention of every distribution.
 pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 
@@ -69,6 +71,51 @@ impl Cgroups {
             Self::Absent => None,
         };
         file.and_then(|file| field(&file, "oom_kill")).unwrap_or(0)
+    }
+
+    /// How often a process or thread of this cgroup was refused, because there were too many.
+    pub(crate) fn refused_processes(&self, cgroup: &Path) -> u64 {
+        let file = self.in_controller("pids", cgroup, "pids.events");
+        file.and_then(|file| field(&file, "max")).unwrap_or(0)
+    }
+
+    /// Makes a cgroup with these limits of memory and processes. One of the same name that is there
+    /// and empty is made anew.
+    pub(crate) fn make(&self, cgroup: &Path, limits: &Limits) -> io::Result<()> {
+        self.remove(cgroup)?;
+        for controller in ["memory", "pids"] {
+            let Some(directory) = self.in_controller(controller, cgroup, "") else { continue };
+            let parent = directory.parent().unwrap_or(&directory);
+            fs::create_dir_all(parent)?;
+            if let Self::V2 { root } = self {
+                // What is given on already is refused, and that is fine: limits that cannot be set
+                // are an error below.
+                for above in [root.as_path(), parent] {
+                    let _ =
+                        fs::write(above.join("cgroup.subtree_control"), format!("+{controller}"));
+                }
+            }
+            fs::create_dir_all(&directory)?;
+        }
+        let set = |controller: &str, file: &str, value: String| {
+            match self.in_controller(controller, cgroup, file) {
+                Some(path) if path.exists() => fs::write(path, value),
+                // Not every kernel counts swap.
+                _ => Ok(()),
+            }
+        };
+        if let Some(bytes) = limits.memory_bytes {
+            let (memory, swap, swap_bytes) = match self {
+                Self::V1 { .. } => ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", bytes),
+                Self::V2 { .. } | Self::Absent => ("memory.max", "memory.swap.max", 0),
+            };
+            set("memory", memory, bytes.to_string())?;
+            set("memory", swap, swap_bytes.to_string())?;
+        }
+        if let Some(count) = limits.pids {
+            set("pids", "pids.max", count.to_string())?;
+        }
+        Ok(())
     }
 
     /// Memory in use without the page cache that the kernel would give up first, in bytes.

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use model::{EnvironmentId, InstanceId, InstanceState};
 use tokio::sync::watch;
 
-use crate::spec::InstanceSpec;
+use crate::native::OpenRoom;
+use crate::spec::{InstanceSpec, Limits};
 
 /// Runs instances one way. Every method can be repeated: it checks, then does.
 #[async_trait]
@@ -89,6 +90,14 @@ pub trait Driver: Send + Sync + 'static {
     /// # Errors
     /// When the instance does not run or the command cannot be started.
     async fn exec(&self, id: &InstanceId, request: ExecRequest) -> Result<i32, Error>;
+
+    /// Opens a room for a program that is no instance. `None` for drivers that keep nothing apart.
+    ///
+    /// # Errors
+    /// When the kernel refuses, with what and why.
+    async fn open_room(&self, _limits: &Limits) -> Result<Option<OpenRoom>, Error> {
+        Ok(None)
+    }
 }
 
 /// A private network.

@@ -47,9 +47,10 @@ mod sys;
 pub use doctor::{Check, doctor};
 pub use driver::{Driver, Error, ExecRequest, Listener, Network, Seen};
 pub use fleet::exec;
-pub use native::{Config, NativeDriver, leave};
+pub use native::{Config, NativeDriver, OpenRoom, Room, leave};
 pub use plain::PlainDriver;
 pub use shim::shim_main;
 pub use spec::{
-    ContainerSpec, DEFAULT_PATH, InstanceSpec, Limits, Mount, PlacedFile, Root, TOOLS_DIR, User,
+    ContainerSpec, DEFAULT_PATH, InstanceSpec, Limits, Mount, PROCESS_LIMIT, PlacedFile, Root,
+    TOOLS_DIR, User,
 };

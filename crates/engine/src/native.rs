@@ -1,6 +1,7 @@
 //! The native driver: instances in namespaces, on bridges, in cgroups. Needs root.
 
 mod networks;
+mod rooms;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,9 +20,10 @@ use crate::driver::{Driver, Error, ExecRequest, Listener, Network, Seen};
 use crate::fleet::{Fleet, Instance, Launched, Places, lock};
 use crate::order::{Isolation, Order};
 use crate::process;
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, Limits};
 
 use networks::Networks;
+pub use rooms::{OpenRoom, Room};
 
 /// What a driver needs to know.
 #[derive(Debug, Clone)]
@@ -222,6 +224,9 @@ impl Driver for NativeDriver {
             Isolation::Plain => None,
         });
         self.networks.remember(used);
+        if let Err(error) = self.networks.remove(&rooms::network()) {
+            tracing::warn!(%error, "the network of a builder that was cut off stays for now");
+        }
         remove_stray_cgroups(&self.cgroup_parent(), &links);
         Ok(seen)
     }
@@ -278,6 +283,16 @@ impl Driver for NativeDriver {
 
     async fn exec(&self, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
         self.fleet.exec(id, request).await
+    }
+
+    async fn open_room(&self, limits: &Limits) -> Result<Option<OpenRoom>, Error> {
+        let (networks, parent, limits) =
+            (Arc::clone(&self.networks), self.cgroup_parent(), *limits);
+        let open = move || Ok(OpenRoom::open(&networks, &parent, &limits));
+        crate::fleet::blocking(open)
+            .await
+            .map_err(|source| Error::Host { doing: "open a room".to_owned(), source })?
+            .map(Some)
     }
 }
 

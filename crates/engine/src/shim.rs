@@ -19,7 +19,7 @@ mod extra;
 mod filter;
 mod inside;
 mod instance;
-mod isolate;
+pub(crate) mod isolate;
 mod launch;
 mod nursery;
 mod overlay;
@@ -48,9 +48,9 @@ const USAGE_ERROR: i32 = 2;
 
 /// Something of the host's that refused.
 #[derive(Debug)]
-struct Refusal {
-    doing: String,
-    why: String,
+pub(crate) struct Refusal {
+    pub(crate) doing: String,
+    pub(crate) why: String,
 }
 
 /// Adds what was being done to an error.

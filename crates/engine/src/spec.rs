@@ -169,6 +169,9 @@ pub struct Limits {
     pub output_bytes: Option<u64>,
 }
 
+/// What an exit names as the limit of an instance that failed after it was refused a process.
+pub const PROCESS_LIMIT: &str = "it wanted more processes and threads than it may have";
+
 /// A directory on every [`Root::HostUserland`] with names that users type and the host may not
 /// have, such as `python` where there is only `python3`. Callers that set `PATH` put it first.
 pub const TOOLS_DIR: &str = "/opt/gable/bin";

@@ -45,6 +45,6 @@ pub use route::{
     TcpBackend,
 };
 pub use service::{
-    AutoDeploy, Disk, Docker, HeaderRule, Image, RouteRule, RouteRuleKind, Runtime, Service,
-    ServiceKind,
+    AutoDeploy, BuildSecret, Disk, Docker, HeaderRule, Image, RouteRule, RouteRuleKind, Runtime,
+    Service, ServiceKind,
 };

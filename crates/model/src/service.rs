@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::Container;
+use crate::container::{Container, FileSource};
 use crate::env_var::EnvVar;
 use crate::instance_type::InstanceType;
 
@@ -214,8 +214,21 @@ pub struct Docker {
     /// More build contexts: name, and a path relative to the project or an image.
     #[serde(default)]
     pub more_contexts: Vec<(String, String)>,
+    /// Small files that single steps ask for, and that no layer keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<BuildSecret>,
     /// Name of the credential for private base images.
     pub registry_credential: Option<String>,
+}
+
+/// A small file that a step of a Dockerfile sees while it runs, if it asks for it:
+/// `RUN --mount=type=secret,id=…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSecret {
+    /// What steps call it.
+    pub id: String,
+    /// Where its text is.
+    pub source: FileSource,
 }
 
 /// An image that exists already.

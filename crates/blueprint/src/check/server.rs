@@ -180,6 +180,7 @@ impl Checker<'_> {
                 args: Vec::new(),
                 are_variables_args: true,
                 more_contexts: Vec::new(),
+                secrets: Vec::new(),
                 registry_credential: credential,
             });
             service.container.command = command.as_deref().map(words::of_command);

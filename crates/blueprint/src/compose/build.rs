@@ -47,6 +47,8 @@ impl Reader<'_> {
             args: self.arguments(view),
             are_variables_args: false,
             more_contexts: self.contexts(view),
+            // Read with the other small files.
+            secrets: Vec::new(),
             registry_credential: None,
         };
         Some(Build { docker, repo, branch })

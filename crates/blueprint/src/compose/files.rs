@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{ContainerFile, EnvSource, EnvVar, FileSource, Volume, VolumeSource};
+use model::{BuildSecret, ContainerFile, EnvSource, EnvVar, FileSource, Volume, VolumeSource};
 
 use crate::code::Code;
 
@@ -80,10 +80,48 @@ impl Reader<'_> {
         (files, values)
     }
 
+    /// The secrets of a service's build, with the variables that hold some of them.
+    pub(crate) fn build_secrets(
+        &mut self,
+        project: &Project<'_>,
+        service: &View<'_>,
+    ) -> (Vec<BuildSecret>, Vec<EnvVar>) {
+        let (mut secrets, mut values) = (Vec::new(), Vec::new());
+        let Some(build) = service.get("build") else { return (secrets, values) };
+        let [section, _] = SECTIONS;
+        for used in self.uses_in(&build, &[section]) {
+            let Some(origin) = self.small_file(project, &used) else { continue };
+            let id = used.target.rsplit('/').next().unwrap_or_default().to_owned();
+            let source = match origin {
+                Origin::File(path) => FileSource::Project(path),
+                Origin::Value(source) => {
+                    let key = key_of(used.section, &used.source);
+                    values.push(EnvVar { key: key.clone(), source, preview_value: None });
+                    FileSource::Variable(key)
+                }
+                Origin::Host(_) => {
+                    let message = format!(
+                        "the secret `{}` of a build is a file of the host, and builds see none",
+                        used.source
+                    );
+                    self.bad(&used.view, message, "keep it inside the project, or in a variable");
+                    continue;
+                }
+            };
+            secrets.push(BuildSecret { id, source });
+        }
+        (secrets, values)
+    }
+
     fn uses<'n>(&mut self, service: &View<'n>) -> Vec<Use<'n>> {
+        self.uses_in(service, &SECTIONS)
+    }
+
+    /// What the lists of some sections name, in a service or its build.
+    fn uses_in<'n>(&mut self, holder: &View<'n>, sections: &[Section]) -> Vec<Use<'n>> {
         let mut uses = Vec::new();
-        for section in SECTIONS {
-            let Some(view) = service.get(section.name) else { continue };
+        for section in sections.iter().copied() {
+            let Some(view) = holder.get(section.name) else { continue };
             if view.node.list().is_none() {
                 self.shape(&view, "a list");
                 continue;

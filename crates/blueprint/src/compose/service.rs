@@ -27,12 +27,19 @@ impl Reader<'_> {
         view: &View<'_>,
     ) -> Option<(Service, ServiceSettings)> {
         let extension = self.extension(project, view);
-        let (docker, image) = self.origin(name, view)?;
+        let (mut docker, image) = self.origin(name, view)?;
         let mut env = self.environment(view);
         let mut container = self.container(project, name, view);
         let (files, values) = self.small_files(project, view, &mut container.volumes);
         container.files = files;
         env.extend(values);
+        if let Some(build) = &mut docker {
+            let (secrets, values) = self.build_secrets(project, view);
+            build.docker.secrets = secrets;
+            let is_new = |value: &EnvVar| !env.iter().any(|known: &EnvVar| known.key == value.key);
+            let values: Vec<EnvVar> = values.into_iter().filter(is_new).collect();
+            env.extend(values);
+        }
         container.ports = self.ports(view, extension.protocol);
         container.base_routes.clone_from(&extension.routes);
         let kind = kind_of(&container, &extension);

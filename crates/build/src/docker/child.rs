@@ -13,6 +13,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine::OpenRoom;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -21,11 +22,12 @@ use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 use telemetry::{LogWriter, Stream};
 use tokio::sync::oneshot;
 
+use crate::disk::{self, Overrun};
 use crate::error::Error;
 use crate::store::write_synced;
 
 use super::command::Call;
-use super::launch;
+use super::launch::{Order, View};
 
 /// How much of the output is kept of calls that have no log.
 const KEPT_OUTPUT_BYTES: usize = 256 << 10;
@@ -45,6 +47,11 @@ pub(crate) enum End {
     Exited(ExitStatus),
     TooLong,
     TooMuchOutput,
+    TooMuchOnDisk(Overrun),
+    /// It failed after the kernel had ended a process of it for want of memory.
+    OutOfMemory,
+    /// It failed after it was refused a process.
+    TooManyProcesses,
 }
 
 impl End {
@@ -63,6 +70,9 @@ impl std::fmt::Display for End {
             },
             Self::TooLong => write!(formatter, "took too long"),
             Self::TooMuchOutput => write!(formatter, "printed too much"),
+            Self::TooMuchOnDisk(overrun) => write!(formatter, "{overrun}"),
+            Self::OutOfMemory => write!(formatter, "ran out of memory"),
+            Self::TooManyProcesses => write!(formatter, "wanted too many processes"),
         }
     }
 }
@@ -73,9 +83,27 @@ pub(crate) struct Start<'a> {
     pub(crate) launcher: &'a [std::ffi::OsString],
     /// Where its process is named while it runs.
     pub(crate) pid_file: &'a Path,
+    /// Where steps run. Without one, it is in the host's network and without limits: for calls that
+    /// run nothing of anybody's.
+    pub(crate) room: Option<OpenRoom>,
+    /// A directory that it sees a view of.
+    pub(crate) view: Option<View>,
+    /// Ends it when it writes too much.
+    pub(crate) disk: Option<disk::Watch>,
     /// Where its output goes; where there is none, the output is returned.
     pub(crate) log: Option<LogWriter>,
     pub(crate) limits: Limits,
+}
+
+impl<'a> Start<'a> {
+    /// For a call that runs nothing of anybody's.
+    pub(crate) fn quiet(
+        launcher: &'a [std::ffi::OsString],
+        pid_file: &'a Path,
+        limits: Limits,
+    ) -> Self {
+        Self { launcher, pid_file, room: None, view: None, disk: None, log: None, limits }
+    }
 }
 
 /// Runs a call to its end. Dropping the future ends the builder and everything it started.
@@ -84,10 +112,15 @@ pub(crate) async fn run(call: &Call, start: Start<'_>) -> Result<(End, String), 
     let Some((first, rest)) = start.launcher.split_first() else {
         return Err(Error::io(doing(), io::Error::from(io::ErrorKind::NotFound)));
     };
+    let order = Order {
+        pid_file: start.pid_file.to_owned(),
+        room: start.room.as_ref().map(|open| open.room().clone()),
+        view: start.view,
+    };
     let mut command = Command::new(first);
     command
         .args(rest)
-        .args(launch::outer_arguments(start.pid_file, &call.program, &call.arguments))
+        .args(order.words(&call.program, &call.arguments))
         .env_clear()
         .envs(call.env.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
@@ -98,6 +131,7 @@ pub(crate) async fn run(call: &Call, start: Start<'_>) -> Result<(End, String), 
     let thread = Work {
         command,
         log: start.log,
+        room: start.room,
         output_limit: start.limits.output_bytes,
         shared: Arc::clone(&shared),
     };
@@ -110,10 +144,20 @@ pub(crate) async fn run(call: &Call, start: Start<'_>) -> Result<(End, String), 
         .map_err(|error| Error::io("start a thread for the builder", error))?;
     let guard = EndOnDrop(shared);
     let mut told = told;
-    let result = match tokio::time::timeout(time, &mut told).await {
-        Ok(result) => result,
-        Err(_) => {
+    let overrun = async {
+        match &start.disk {
+            Some(watch) => watch.overrun().await,
+            None => std::future::pending().await,
+        }
+    };
+    let result = tokio::select! {
+        result = &mut told => result,
+        () = tokio::time::sleep(time) => {
             guard.0.end(End::TooLong);
+            told.await
+        }
+        overrun = overrun => {
+            guard.0.end(End::TooMuchOnDisk(overrun));
             told.await
         }
     };
@@ -168,6 +212,8 @@ impl Drop for EndOnDrop {
 struct Work {
     command: Command,
     log: Option<LogWriter>,
+    /// Closed when the child has ended.
+    room: Option<OpenRoom>,
     output_limit: u64,
     shared: Arc<Shared>,
 }
@@ -202,7 +248,19 @@ impl Work {
         if let Some(log) = &mut self.log {
             log.flush();
         }
-        Ok((ended_for.unwrap_or(End::Exited(status)), text))
+        let end = ended_for.unwrap_or_else(|| self.judge(status));
+        Ok((end, text))
+    }
+
+    /// Builders tell what a step said and not why it ended.
+    fn judge(&self, status: ExitStatus) -> End {
+        match self.room.as_ref().map(OpenRoom::room) {
+            Some(room) if !status.success() && room.out_of_memory_kills() > 0 => End::OutOfMemory,
+            Some(room) if !status.success() && room.refused_processes() > 0 => {
+                End::TooManyProcesses
+            }
+            _ => End::Exited(status),
+        }
     }
 
     fn read(&mut self, output: &mut impl Read) -> io::Result<String> {

@@ -17,7 +17,9 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::layout::HOST_PATH;
 
+use super::bases::BaseImage;
 use super::dialect::DOCUMENTS;
+use super::secrets::{Secret, SecretText, key_of};
 use super::{Login, Settings, registries};
 
 /// Enough for every package manager's scripts. Neither `MKNOD` nor `SYS_CHROOT` nor `NET_RAW` is
@@ -106,19 +108,35 @@ pub(crate) struct Build<'a> {
     /// Where the files of here-documents are, if there are any.
     pub(crate) documents: Option<&'a Path>,
     pub(crate) args: &'a [(String, String)],
+    pub(crate) secrets: &'a [Secret],
     pub(crate) tag: &'a str,
     pub(crate) id_file: &'a Path,
     pub(crate) auth_file: Option<&'a Path>,
-    /// How `--pull` is spelt for "if there is a newer one".
-    pub(crate) pull: &'a str,
 }
 
 /// Files that make buildah independent of the machine's own settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Confinement {
     directory: PathBuf,
-    storage: PathBuf,
-    temporary: PathBuf,
+    stores: Stores,
+}
+
+/// Which storages calls work in.
+#[derive(Debug, Clone)]
+pub(crate) struct Stores {
+    /// Where layers are written: `root`, `run`, `home`.
+    pub(crate) own: PathBuf,
+    /// Roots of storages whose layers are read besides.
+    pub(crate) read: Vec<PathBuf>,
+    /// What `RUN --mount=type=cache` keeps is below it.
+    pub(crate) temporary: PathBuf,
+}
+
+impl Stores {
+    /// Where layers are.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.own.join("root")
+    }
 }
 
 impl Confinement {
@@ -126,7 +144,7 @@ impl Confinement {
     pub(crate) fn write(
         settings: &Settings,
         directory: &Path,
-        project: &str,
+        stores: Stores,
     ) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(Error::at("make", directory))?;
         let capabilities: Vec<String> =
@@ -146,14 +164,16 @@ impl Confinement {
             let path = directory.join(name);
             fs::write(&path, text).map_err(Error::at("write", &path))?;
         }
-        let storage = settings.storage_dir.clone();
-        // Projects do not share what `RUN --mount=type=cache` keeps, which is below TMPDIR.
-        let temporary = storage.join("caches").join(crate::sources::file_name(project));
-        let needed = ["root", "run", "home"].map(|name| storage.join(name));
-        for path in needed.iter().chain([&temporary]) {
+        let needed = ["root", "run", "home"].map(|name| stores.own.join(name));
+        for path in needed.iter().chain(&stores.read).chain([&stores.temporary]) {
             fs::create_dir_all(path).map_err(Error::at("make", path))?;
         }
-        Ok(Self { directory: directory.to_owned(), storage, temporary })
+        Ok(Self { directory: directory.to_owned(), stores })
+    }
+
+    /// Which storages its calls work in.
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.stores
     }
 
     /// A call of buildah. `own` is the operator's environment: proxies, certificates.
@@ -161,20 +181,25 @@ impl Confinement {
         let registries = self.directory.join("registries.conf");
         let mut arguments: Vec<OsString> = Vec::new();
         for (option, value) in [
-            ("--root", self.storage.join("root")),
-            ("--runroot", self.storage.join("run")),
+            ("--root", self.stores.root()),
+            ("--runroot", self.stores.own.join("run")),
             ("--storage-driver", "overlay".into()),
             ("--registries-conf", registries.clone()),
         ] {
             arguments.extend([option.into(), value.into()]);
+        }
+        for root in &self.stores.read {
+            let mut value = OsString::from("additionalimagestore=");
+            value.push(root);
+            arguments.extend(["--storage-opt".into(), value]);
         }
         arguments.push(subcommand.into());
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut env = vec![("PATH".to_owned(), HOST_PATH.to_owned())];
         env.extend(own.iter().filter(|(name, _)| name != "PATH").cloned());
         for (name, value) in [
-            ("HOME", text(&self.storage.join("home"))),
-            ("TMPDIR", text(&self.temporary)),
+            ("HOME", text(&self.stores.own.join("home"))),
+            ("TMPDIR", text(&self.stores.temporary)),
             ("LC_ALL", "C.UTF-8".to_owned()),
             ("CONTAINERS_CONF", text(&self.directory.join("containers.conf"))),
             ("CONTAINERS_STORAGE_CONF", text(&self.directory.join("storage.conf"))),
@@ -203,6 +228,7 @@ impl Draft {
         add("--signature-policy", &self.policy);
         for (option, value) in [
             ("--isolation", "chroot"),
+            // That of the room: see the launcher.
             ("--network", "host"),
             // The other format has no room for health checks and shells.
             ("--format", "docker"),
@@ -228,6 +254,19 @@ impl Draft {
         if let Some(path) = build.documents {
             add("--build-context", &format!("{DOCUMENTS}={}", path.display()));
         }
+        for (number, secret) in build.secrets.iter().enumerate() {
+            match &secret.text {
+                // The builder keeps such a one in memory.
+                SecretText::Value(value) => {
+                    let key = key_of(number);
+                    add("--secret", &format!("id={},type=env,src={key}", secret.id));
+                    self.call.env.push((key, value.clone()));
+                }
+                SecretText::File(path) => {
+                    add("--secret", &format!("id={},src={}", secret.id, path.display()));
+                }
+            }
+        }
         for (name, value) in build.args {
             if steers(name) {
                 // Such a value is no secret, and must not steer the builder.
@@ -238,9 +277,31 @@ impl Draft {
                 self.call.env.push((name.clone(), value.clone()));
             }
         }
-        let pull = format!("--pull={}", build.pull);
-        self.call.arguments.extend(["--layers".into(), pull.into(), "--".into()]);
+        // What the registries have is here already, as far as it was foreseen.
+        self.call.arguments.extend(["--layers", "--pull=false", "--"].map(OsString::from));
         self.call.arguments.push(build.context.into());
+        self.call
+    }
+
+    /// `buildah pull` of an image that steps are built upon. The policies are `ifnewer`, which takes
+    /// what is here where the registry does not answer, and `never`.
+    pub(crate) fn pull(
+        mut self,
+        image: &BaseImage,
+        policy: &str,
+        auth_file: Option<&Path>,
+    ) -> Call {
+        self.call.arguments.extend([OsString::from("--signature-policy"), self.policy.into()]);
+        self.call
+            .arguments
+            .extend(["--quiet", "--policy", policy, "--retry", "2"].map(OsString::from));
+        if let Some(path) = auth_file {
+            self.call.arguments.extend(["--authfile".into(), path.into()]);
+        }
+        if let Some(platform) = &image.platform {
+            self.call.arguments.extend(["--platform".into(), platform.into()]);
+        }
+        self.call.arguments.extend(["--".into(), (&image.name).into()]);
         self.call
     }
 
@@ -321,15 +382,16 @@ impl Drop for AuthGuard {
 mod tests {
     use super::*;
 
-    fn settings(directory: &Path) -> Settings {
-        Settings::in_state_dir(directory)
-    }
-
     fn call(args: &[(String, String)]) -> Call {
         let directory = tempfile::tempdir().unwrap();
+        let settings = Settings::in_state_dir(directory.path());
+        let stores = Stores {
+            own: directory.path().join("own"),
+            read: vec![directory.path().join("base/root")],
+            temporary: directory.path().join("own/caches"),
+        };
         let confinement =
-            Confinement::write(&settings(directory.path()), &directory.path().join("conf"), "prj")
-                .unwrap();
+            Confinement::write(&settings, &directory.path().join("conf"), stores).unwrap();
         let docker = Docker {
             dockerfile_path: "Dockerfile".to_owned(),
             context: ".".to_owned(),
@@ -338,6 +400,7 @@ mod tests {
             args: Vec::new(),
             are_variables_args: true,
             more_contexts: Vec::new(),
+            secrets: Vec::new(),
             registry_credential: None,
         };
         let build = Build {
@@ -348,10 +411,13 @@ mod tests {
             more_contexts: &[],
             documents: None,
             args,
+            secrets: &[Secret {
+                id: "tok".to_owned(),
+                text: SecretText::Value("s3cret of a step".to_owned()),
+            }],
             tag: "localhost/gable:1",
             id_file: Path::new("/w/id"),
             auth_file: None,
-            pull: "true",
         };
         let own = [("HTTPS_PROXY".to_owned(), "http://proxy:1".to_owned())];
         confinement.call(Path::new("/usr/bin/buildah"), "build", &own).build(&build)
@@ -364,6 +430,7 @@ mod tests {
         let arguments: Vec<_> = call.arguments.iter().map(|text| text.to_string_lossy()).collect();
         assert!(!arguments.iter().any(|text| text.contains("s3cret")), "{arguments:?}");
         assert!(arguments.windows(2).any(|pair| pair == ["--build-arg", "TOKEN"]));
+        assert!(arguments.contains(&"id=tok,type=env,src=GABLE_BUILD_SECRET_0".into()));
         assert!(call.env.contains(&secret));
         assert_eq!(arguments.last().unwrap(), "/w/tree");
     }

@@ -1,4 +1,9 @@
 //! The `docker` client, for machines that have an engine and no buildah.
+//!
+//! Steps run where the engine runs them: in a container on its own bridge. They reach neither the
+//! host's loopback nor Gable's private networks, whose rules drop what comes from other bridges; they
+//! do reach what the host offers on its other addresses. Limits of memory and processes are the
+//! engine's, as is its cache of layers, which all projects share.
 
 use std::fs;
 use std::path::Path;
@@ -14,9 +19,9 @@ use crate::run::{Failure, blocking};
 
 use super::child::{self, Limits, Start};
 use super::command::{self, Call};
-use super::{
-    Built, DockerBuild, Image, PID_FILE, Prepared, Written, explain, failure, places, stored,
-};
+use super::secrets::{self, SecretText};
+use super::written::Written;
+use super::{Built, DockerBuild, Image, PID_FILE, Prepared, explain, failure, places, stored};
 
 /// Where the client looks for its plugins.
 const BUILDX: &[&str] = &[
@@ -35,7 +40,7 @@ pub(super) async fn build(
 ) -> Result<Built, Failure> {
     let work = build.work_dir.join("builder");
     fs::create_dir_all(&work).map_err(Error::at("make", &work))?;
-    let written = Written::write(build, prepared, &work)?;
+    let written = Written::write(build, prepared, &work, &[])?;
     let mut log = LogWriter::open(build.log)
         .map_err(|error| Error::io("open the log", std::io::Error::new(error.kind(), error)))?;
     log.say(&format!("{} of {} with docker", failure::BEGINS, build.service.name));
@@ -52,7 +57,7 @@ pub(super) async fn build(
     let pid_file = build.work_dir.join(PID_FILE);
     let limits = Limits { time: build.time_limit, output_bytes: build.output_limit_bytes };
     let launcher = &build.settings.launcher;
-    let start = Start { launcher, pid_file: &pid_file, log: Some(log), limits };
+    let start = Start { log: Some(log), ..Start::quiet(launcher, &pid_file, limits) };
     let (end, _) = child::run(&call, start).await?;
     if !end.is_success() {
         return Err(explain(build, prepared, end));
@@ -64,8 +69,7 @@ pub(super) async fn build(
     let mut call = base.call(&["image", "save", "--output"]);
     call.arguments.extend([archive.clone().into(), tag.into()]);
     let limits = Limits { time: Duration::from_secs(30 * 60), output_bytes: 1 << 20 };
-    let start = Start { launcher, pid_file: &pid_file, log: None, limits };
-    let (end, said) = child::run(&call, start).await?;
+    let (end, said) = child::run(&call, Start::quiet(launcher, &pid_file, limits)).await?;
     if !end.is_success() {
         let problem = Problem::new("docker-build-failed", "the image could not be saved");
         return Err(Failure::without_log(problem.detail(said.trim())));
@@ -128,6 +132,17 @@ fn building(
     }
     if let Some(target) = &places::settings_of(build.service).target {
         call.arguments.extend(["--target".into(), target.into()]);
+    }
+    for (number, secret) in prepared.secrets.iter().enumerate() {
+        let source = match &secret.text {
+            SecretText::Value(value) => {
+                let key = secrets::key_of(number);
+                call.env.push((key.clone(), value.clone()));
+                format!("env={key}")
+            }
+            SecretText::File(path) => format!("src={}", path.display()),
+        };
+        call.arguments.extend(["--secret".into(), format!("id={},{source}", secret.id).into()]);
     }
     for (name, value) in &prepared.args {
         if command::steers(name) {

@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 
 use model::Problem;
 
-use super::file::{Dockerfile, Instruction};
+use super::file::{Dockerfile, Document, Instruction};
+use super::parents::{self, Parents};
+use super::scope::{self, Origin};
 use super::words;
 
 /// Context that the files of `COPY` here-documents are taken from.
@@ -36,6 +38,8 @@ pub(crate) struct Dialect {
     pub(crate) knows_documents: bool,
     /// `COPY --link`.
     pub(crate) knows_link: bool,
+    /// `COPY --parents`.
+    pub(crate) knows_parents: bool,
 }
 
 /// A text for the builder.
@@ -44,6 +48,8 @@ pub(crate) struct Translated {
     pub(crate) text: String,
     /// Files that the text copies from [`DOCUMENTS`], by name.
     pub(crate) files: BTreeMap<String, String>,
+    /// What else it copies from there.
+    pub(crate) parents: Vec<Parents>,
 }
 
 /// Refuses what would read the host's files, and what no builder can do.
@@ -127,20 +133,23 @@ pub(crate) fn translate(
     original: &str,
     file: &Dockerfile,
     dialect: Dialect,
+    origin: &Origin<'_>,
 ) -> Result<Translated, Problem> {
     let needs = |one: &Instruction| {
         (!dialect.knows_documents && !one.documents.is_empty())
-            || (!dialect.knows_link && copies_with_link(one))
+            || (!dialect.knows_link && copies_with(one, "link"))
+            || (!dialect.knows_parents && copies_with(one, "parents"))
     };
     if !file.instructions.iter().any(needs) {
-        return Ok(Translated { text: original.to_owned(), files: BTreeMap::new() });
+        return Ok(Translated { text: original.to_owned(), ..Translated::default() });
     }
     let lines: Vec<&str> = original.lines().collect();
     let mut translated = Translated::default();
     let mut done = 0;
     for instruction in file.instructions.iter().filter(|one| needs(one)) {
         push(&mut translated.text, lines[done..instruction.line - 1].iter().copied());
-        let text = rewritten(instruction, dialect, &mut translated.files)?;
+        let known = || scope::at(file, instruction.line, origin);
+        let text = rewritten(instruction, dialect, &known, &mut translated)?;
         push(&mut translated.text, [text.as_str()]);
         // Every line keeps its number.
         push(&mut translated.text, (instruction.line..instruction.last_line).map(|_| ""));
@@ -157,21 +166,24 @@ fn push<'a>(text: &mut String, lines: impl IntoIterator<Item = &'a str>) {
     }
 }
 
-fn copies_with_link(instruction: &Instruction) -> bool {
+fn copies_with(instruction: &Instruction, option: &str) -> bool {
     matches!(instruction.keyword.as_str(), "COPY" | "ADD")
-        && instruction.options().any(|(key, _)| key == "link")
+        && instruction.options().any(|(key, value)| key == option && value != "false")
 }
 
 fn rewritten(
     instruction: &Instruction,
     dialect: Dialect,
-    files: &mut BTreeMap<String, String>,
+    known: &dyn Fn() -> Vec<(String, String)>,
+    translated: &mut Translated,
 ) -> Result<String, Problem> {
     let mut options: Vec<&str> = Vec::new();
     let mut rest = instruction.arguments.as_str();
     while let Some(word) = rest.split_whitespace().next().filter(|word| word.starts_with("--")) {
-        let is_link = word == "--link" || word.starts_with("--link=");
-        if dialect.knows_link || !is_link {
+        let is = |name: &str| word.split('=').next() == Some(name);
+        let is_unknown = (is("--link") && !dialect.knows_link)
+            || (!dialect.knows_parents && (is("--parents") || is("--exclude")));
+        if !is_unknown {
             options.push(word);
         }
         rest = rest.trim_start()[word.len()..].trim_start();
@@ -180,13 +192,56 @@ fn rewritten(
     for option in &options {
         let _ = write!(text, " {option}");
     }
+    if !dialect.knows_parents && copies_with(instruction, "parents") {
+        return with_parents(&text, rest, instruction, &mut translated.parents);
+    }
     if dialect.knows_documents || instruction.documents.is_empty() {
         return Ok(format!("{text} {rest}"));
     }
     if instruction.keyword == "RUN" {
         return Ok(format!("{text} {}", script(rest, instruction)));
     }
-    copy(&text, rest, instruction, files)
+    copy(&text, rest, (instruction, known), &mut translated.files)
+}
+
+/// `COPY --parents`, from a directory that has the parents already.
+fn with_parents(
+    beginning: &str,
+    rest: &str,
+    instruction: &Instruction,
+    parents: &mut Vec<Parents>,
+) -> Result<String, Problem> {
+    let refused = |why: &str| {
+        let message = format!("line {} of the Dockerfile {why}", instruction.line);
+        Problem::new("docker-copy-parents", message).hint(
+            "the builder of this machine is too old for this: copy the directories one by one, or \
+             install a newer one",
+        )
+    };
+    let is_plain = instruction.documents.is_empty()
+        && !rest.starts_with('[')
+        && !rest.contains('$')
+        && instruction.options().all(|(key, _)| key != "from");
+    if !is_plain {
+        return Err(refused(
+            "copies with `--parents` from another stage, or names that hold variables",
+        ));
+    }
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let [sources @ .., target] = words.as_slice() else {
+        return Err(refused("copies to nowhere"));
+    };
+    let line = instruction.line;
+    let excludes = instruction.options().filter(|(key, _)| *key == "exclude");
+    parents.push(Parents {
+        line,
+        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        excludes: excludes.map(|(_, pattern)| pattern.to_owned()).collect(),
+    });
+    let directory = parents::directory(line);
+    // What is copied with its parents goes into a directory in any case.
+    let slash = if target.ends_with('/') { "" } else { "/" };
+    Ok(format!("{beginning} --from={DOCUMENTS} /{directory}/ {target}{slash}"))
 }
 
 /// One command with the documents in it. The shell of the image reads them as it would have read
@@ -215,7 +270,7 @@ fn script(rest: &str, instruction: &Instruction) -> String {
 fn copy(
     beginning: &str,
     rest: &str,
-    instruction: &Instruction,
+    (instruction, known): (&Instruction, &dyn Fn() -> Vec<(String, String)>),
     files: &mut BTreeMap<String, String>,
 ) -> Result<String, Problem> {
     let refused = |why: &str| {
@@ -236,10 +291,11 @@ fn copy(
     }
     let mut text = format!("{beginning} --from={DOCUMENTS}");
     for document in &instruction.documents {
-        if document.is_expanded && document.text.contains('$') {
-            return refused("copies a here-document with variables in it");
-        }
-        let body = document.text.clone();
+        let body = if has_variables(document) {
+            filled(&document.text, &known())
+        } else {
+            document.text.clone()
+        };
         // Two documents of one name may lie at different places of the file.
         let place = format!("{}/{}", instruction.line, document.name);
         let _ = write!(text, " /{place}");
@@ -249,14 +305,52 @@ fn copy(
     Ok(text)
 }
 
+/// Whether something in it is to be replaced.
+fn has_variables(document: &Document) -> bool {
+    document.is_expanded && document.text.contains('$')
+}
+
+/// The instructions of a file that copy documents with variables in them, where the builder does not
+/// do so itself.
+pub(crate) fn copies_variables(file: &Dockerfile, dialect: Dialect) -> Vec<&Instruction> {
+    let is_one = |one: &&Instruction| {
+        !dialect.knows_documents && one.keyword != "RUN" && one.documents.iter().any(has_variables)
+    };
+    file.instructions.iter().filter(is_one).collect()
+}
+
+/// A document with its variables replaced; as in a shell's, `\$` and `\\` are no variables.
+fn filled(text: &str, known: &[(String, String)]) -> String {
+    let mut filled = String::new();
+    for line in text.split_inclusive('\n') {
+        let mut rest = line;
+        while let Some(at) = rest.find("\\$").into_iter().chain(rest.find("\\\\")).min() {
+            filled.push_str(&words::expand(&rest[..at], known));
+            filled.push_str(&rest[at + 1..at + 2]);
+            rest = &rest[at + 2..];
+        }
+        filled.push_str(&words::expand(rest, known));
+    }
+    filled
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OLD: Dialect = Dialect { knows_documents: false, knows_link: false };
+    const OLD: Dialect =
+        Dialect { knows_documents: false, knows_link: false, knows_parents: false };
+
+    const ORIGIN: Origin<'_> = Origin { args: &[], images: &[] };
+
+    fn with(text: &str) -> Translated {
+        let args = [("MODE".to_owned(), "prod".to_owned())];
+        let origin = Origin { args: &args, ..ORIGIN };
+        translate(text, &Dockerfile::parse(text), OLD, &origin).unwrap()
+    }
 
     fn check_text(text: &str, expected: &str) -> Translated {
-        let translated = translate(text, &Dockerfile::parse(text), OLD).unwrap();
+        let translated = with(text);
         assert_eq!(translated.text, expected);
         translated
     }
@@ -294,8 +388,38 @@ mod tests {
         );
         assert_eq!(translated.files["1/ONE"], "$a\n");
         assert_eq!(translated.files["1/TWO"], "b\n");
-        let text = "COPY <<A /x\n$HOME\nA\n";
-        let refused = translate(text, &Dockerfile::parse(text), OLD).unwrap_err();
+    }
+
+    #[test]
+    fn files_that_keep_their_parents_are_copied_from_where_they_have_them() {
+        let translated = check_text(
+            "FROM a\nCOPY --parents --exclude=x --chown=1 **/package.json ./b /app\n",
+            "FROM a\nCOPY --chown=1 --from=gable-here-documents /2/parents/ /app/\n",
+        );
+        let [parents] = &translated.parents[..] else { panic!("{translated:?}") };
+        assert_eq!(
+            (parents.sources.len(), parents.excludes.as_slice()),
+            (2, &["x".to_owned()][..])
+        );
+        let text = "FROM a\nCOPY --parents --from=b /x /y\n";
+        let refused = translate(text, &Dockerfile::parse(text), OLD, &ORIGIN).unwrap_err();
+        assert_eq!(refused.code, "docker-copy-parents");
+    }
+
+    #[test]
+    fn variables_of_copied_documents_are_replaced_by_what_the_step_would_see() {
+        let text = "FROM a\nARG MODE=x\nENV HOME=/srv\nCOPY <<A <<-'B' /x/\n\
+            mode=$MODE ${NONE:-d} \\$MODE \\\\ \\n $5\n$HOME\nA\n\t$MODE\nB\nENV HOME=/later\n";
+        let translated = with(text);
+        assert_eq!(translated.files["4/A"], "mode=prod d $MODE \\ \\n \n/srv\n");
+        assert_eq!(translated.files["4/B"], "$MODE\n");
+        let file = Dockerfile::parse(text);
+        assert_eq!(copies_variables(&file, OLD).len(), 1);
+        let new = Dialect { knows_documents: true, knows_link: true, knows_parents: true };
+        assert!(copies_variables(&file, new).is_empty());
+        let text = "FROM a\nCOPY <<A b /x\nA\n";
+        let file = Dockerfile::parse(text);
+        let refused = translate(text, &file, OLD, &ORIGIN).unwrap_err();
         assert_eq!(refused.code, "docker-here-document");
     }
 

@@ -19,6 +19,10 @@ pub(crate) struct About<'a> {
     pub(crate) name: &'a str,
     /// How the builder ended: `exited with status 1`.
     pub(crate) end: &'a str,
+    /// Line of the instruction that was worked on, where that is known without the log.
+    pub(crate) line: Option<usize>,
+    /// Names that exist in the environment's private network, and for no step.
+    pub(crate) private_names: &'a [String],
 }
 
 /// A step that a builder announced.
@@ -37,7 +41,10 @@ pub(crate) fn explain(about: &About<'_>, lines: &[String]) -> Failure {
     let lines = &lines[begin..];
     let announced = lines.iter().enumerate().rev().find_map(|(at, line)| Some((at, step(line)?)));
     let error = lines.iter().rev().find_map(|line| error_text(line)).unwrap_or_default();
-    let instruction = named_line(lines, about)
+    let known =
+        about.line.and_then(|line| about.file.instructions.iter().find(|one| one.line == line));
+    let instruction = known
+        .or_else(|| named_line(lines, about))
         .or_else(|| announced.as_ref().and_then(|(_, step)| find(about.file, step)));
     let output = announced.as_ref().map_or(lines, |(at, _)| &lines[at + 1..]);
     let output: Vec<&String> = output.iter().filter(|line| !is_builders_own(line)).collect();
@@ -45,6 +52,7 @@ pub(crate) fn explain(about: &About<'_>, lines: &[String]) -> Failure {
     let problem = of_the_machine(about, error)
         .or_else(|| of_the_base(about, instruction, error))
         .or_else(|| of_a_copy(about, instruction, error))
+        .or_else(|| of_the_private_network(about, instruction, &output))
         .unwrap_or_else(|| of_a_step(about, instruction, error, &found, &output));
     let decisive = found.decisive.map(|decisive| decisive.line);
     let first_cause =
@@ -155,6 +163,68 @@ fn of_the_base(
     Some(Problem::new(code, message).detail(error).hint(hint))
 }
 
+/// A step that asks for a data store: steps have a way out to the internet and nothing else.
+fn of_the_private_network(
+    about: &About<'_>,
+    instruction: Option<&Instruction>,
+    output: &[&String],
+) -> Option<Problem> {
+    /// What programs say of a host that they cannot find or reach, in lower case.
+    const UNREACHABLE: &[&str] = &[
+        "can't reach",
+        "cannot reach",
+        "could not connect",
+        "could not translate host name",
+        "connection refused",
+        "connection timed out",
+        "eai_again",
+        "econnrefused",
+        "enetunreach",
+        "enotfound",
+        "failed to connect",
+        "failed to resolve",
+        "getaddrinfo",
+        "bad address",
+        "name does not resolve",
+        "name or service not known",
+        "name resolution",
+        "no address associated",
+        "no such host",
+        "nodename nor servname",
+        "unable to connect",
+        "unable to resolve",
+        "unknown host",
+        "unknownhostexception",
+        "could not resolve",
+    ];
+    let is_unreachable = |line: &str| {
+        let line = line.to_ascii_lowercase();
+        UNREACHABLE.iter().any(|text| line.contains(text))
+    };
+    let named = |line: &str| about.private_names.iter().find(|name| has_word(line, name));
+    let (line, name) = output
+        .iter()
+        .rev()
+        .filter(|line| is_unreachable(line))
+        .find_map(|line| Some((line, named(line)?)))?;
+    let at = place(about, instruction);
+    let message = format!(
+        "{at} asks for `{name}`, and steps of a Dockerfile reach the internet and nothing else"
+    );
+    Some(Problem::new("build-private-network", message).detail(line.trim()).hint(
+        "do it when the data store is there: in `preDeployCommand:` (`pre_start:` in a compose \
+         file), or when the service starts",
+    ))
+}
+
+/// Whether a name stands in a line by itself, and not as a part of a longer one.
+fn has_word(line: &str, name: &str) -> bool {
+    let goes_on = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';
+    line.match_indices(name).any(|(at, _)| {
+        !line[..at].ends_with(goes_on) && !line[at + name.len()..].starts_with(goes_on)
+    })
+}
+
 fn of_a_copy(about: &About<'_>, instruction: Option<&Instruction>, error: &str) -> Option<Problem> {
     let instruction = instruction.filter(|one| matches!(one.keyword.as_str(), "COPY" | "ADD"))?;
     let is_missing = ["no such file or directory", "not found", "no items matching"]
@@ -254,6 +324,8 @@ mod tests {
             file: &file,
             name: "docker/Dockerfile",
             end: "exited with status 1",
+            line: None,
+            private_names: &["db".to_owned(), "dpg-abc".to_owned()],
         };
         let lines: Vec<String> = log.lines().map(str::to_owned).collect();
         let problem = explain(&about, &lines).problem;
@@ -349,6 +421,32 @@ mod tests {
             "disk-full",
             &["no space left"],
         );
+    }
+
+    #[test]
+    fn a_step_that_asks_for_a_data_store_is_told_that_it_cannot() {
+        let at = "[2/2] STEP 2/3: RUN a &&   b\n";
+        let end =
+            "subprocess exited with status 1\nError: building at STEP \"RUN a\": exit status 1";
+        for line in [
+            "psql: error: could not translate host name \"db\" to address: Name or service not known",
+            "Error: P1001: Can't reach database server at `dpg-abc:5432`",
+            "Error: getaddrinfo ENOTFOUND db",
+            "nc: bad address 'dpg-abc'",
+        ] {
+            check(
+                &format!("{at}{line}\n{end}"),
+                "build-private-network",
+                &["docker/Dockerfile:6: RUN a && b asks for `d", "preDeployCommand"],
+            );
+        }
+        for line in [
+            "npm error getaddrinfo ENOTFOUND packages.example.com",
+            "could not resolve db-tools",
+            "seeding db",
+        ] {
+            check(&format!("{at}{line}\n{end}"), "docker-step-failed", &[]);
+        }
     }
 
     #[test]

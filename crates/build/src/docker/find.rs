@@ -39,9 +39,15 @@ impl Builder {
             Self::Buildah { version, .. } => {
                 // Debian 12 has 1.28, Debian 13 has 1.39.
                 let knows = is_at_least(version, (1, 33));
-                Dialect { knows_documents: knows, knows_link: is_at_least(version, (1, 36)) }
+                Dialect {
+                    knows_documents: knows,
+                    knows_link: is_at_least(version, (1, 36)),
+                    knows_parents: is_at_least(version, (1, 41)),
+                }
             }
-            Self::Docker { .. } => Dialect { knows_documents: true, knows_link: true },
+            Self::Docker { .. } => {
+                Dialect { knows_documents: true, knows_link: true, knows_parents: true }
+            }
         }
     }
 }
@@ -91,11 +97,6 @@ fn is_at_least(version: &str, wanted: (u32, u32)) -> bool {
     numbers(version).is_some_and(|found| found >= wanted)
 }
 
-/// How `--pull` is spelt for "if the registry has a newer one, and whatever is here otherwise".
-pub(crate) fn pull_newer(version: &str) -> &'static str {
-    if is_at_least(version, (1, 33)) { "newer" } else { "true" }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +107,5 @@ mod tests {
         assert_eq!(version_in(text).as_deref(), Some("1.28.2"));
         assert!(is_at_least("1.100.0-dev", (1, 33)));
         assert!(!is_at_least("1.9", (1, 33)));
-        assert_eq!(pull_newer("1.28.2"), "true");
     }
 }

@@ -18,16 +18,19 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use engine::Room;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
 
 use super::child;
+use super::names::{self, Names};
 
 const OUTER: &str = "outer";
 const INNER: &str = "inner";
@@ -35,6 +38,8 @@ const INNER: &str = "inner";
 const USAGE_ERROR: i32 = 2;
 /// The room could not be made, or the builder not be found.
 const NO_ROOM: i32 = 126;
+/// Builds end before anything else when the machine's memory does: the highest score is 1000.
+const OUT_OF_MEMORY_SCORE: &str = "800";
 /// Devices that every container has.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 const LINKS: &[(&str, &str)] = &[
@@ -45,15 +50,47 @@ const LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
+/// A directory that is read, and to which nothing is written: what is lies in another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct View {
+    /// What is there already.
+    pub(crate) lower: PathBuf,
+    /// Where it is seen; on a disk, beside what is written.
+    pub(crate) target: PathBuf,
+}
+
+/// What both processes are told. Nothing in it is secret: it is an argument.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    /// Where the builder is named while it runs.
+    pub(super) pid_file: PathBuf,
+    /// Its network and limits. Without one, it has the host's network and no limits.
+    pub(super) room: Option<Room>,
+    /// What it sees a view of.
+    pub(super) view: Option<View>,
+}
+
+impl Order {
+    /// What follows the launcher's own words, so that it runs a program.
+    pub(super) fn words(&self, program: &Path, arguments: &[OsString]) -> Vec<OsString> {
+        let order = serde_json::to_string(self).expect("paths of ours can be written as JSON");
+        let mut all = vec![OUTER.into(), order.into(), program.into()];
+        all.extend_from_slice(arguments);
+        all
+    }
+}
+
 /// Runs the hidden `builder` subcommand and returns its exit code. `args` is what follows
 /// `builder`: a role, what it needs, a program and its arguments.
 pub fn builder_main(args: impl IntoIterator<Item = OsString>) -> i32 {
     let args: Vec<OsString> = args.into_iter().collect();
-    let done = match args.as_slice() {
-        [role, pid_file, program, arguments @ ..] if role == OUTER => {
-            outer(Path::new(pid_file), program, arguments)
-        }
-        [role, program, arguments @ ..] if role == INNER => inner(program, arguments),
+    let [role, order, program, arguments @ ..] = args.as_slice() else { return USAGE_ERROR };
+    let Ok(order) = serde_json::from_slice::<Order>(order.as_encoded_bytes()) else {
+        return USAGE_ERROR;
+    };
+    let done = match role.to_str() {
+        Some(OUTER) => outer(&order, program, arguments),
+        Some(INNER) => inner(&order, program, arguments),
         _ => return USAGE_ERROR,
     };
     match done {
@@ -65,25 +102,17 @@ pub fn builder_main(args: impl IntoIterator<Item = OsString>) -> i32 {
     }
 }
 
-/// What follows the launcher's own words, so that it runs a program in a room.
-pub(super) fn outer_arguments(
-    pid_file: &Path,
-    program: &Path,
-    arguments: &[OsString],
-) -> Vec<OsString> {
-    let mut all = vec![OUTER.into(), pid_file.into(), program.into()];
-    all.extend_from_slice(arguments);
-    all
-}
-
-fn outer(pid_file: &Path, program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
+fn outer(order: &Order, program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
     if !dies_with_its_parent()? {
         return Ok(NO_ROOM);
     }
     if !nix::unistd::geteuid().is_root() {
-        child::write_pid(pid_file, std::process::id())?;
+        child::write_pid(&order.pid_file, std::process::id())?;
         return Err(become_builder(program, arguments));
     }
+    // Refused in machines that are containers themselves; then all have the same chance.
+    let _ = fs::write("/proc/self/oom_score_adj", OUT_OF_MEMORY_SCORE);
+    let settings = order.room.as_ref().map(enter).transpose()?;
     let own = CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWIPC
@@ -92,23 +121,46 @@ fn outer(pid_file: &Path, program: &OsString, arguments: &[OsString]) -> io::Res
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
         .map_err(doing("separate the mounts"))?;
+    if let Some(settings) = settings {
+        replace_settings(&settings)?;
+    }
     // The same words again, with the other role.
-    let words = std::env::args_os().skip(1).take_while(|word| word != OUTER);
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(role) = words.iter_mut().find(|word| *word == OUTER) {
+        *role = INNER.into();
+    }
     // It is closed when this process ends, and not before.
     let (theirs, mut ours) = io::pipe()?;
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(words)
-        .args([OsString::from(INNER), program.clone()])
-        .args(arguments)
-        .stdin(theirs)
-        .spawn()?;
-    child::write_pid(pid_file, child.id())?;
+    let mut child = Command::new(std::env::current_exe()?).args(words).stdin(theirs).spawn()?;
+    child::write_pid(&order.pid_file, child.id())?;
     ours.write_all(&[1])?;
     let status = child.wait()?;
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
 }
 
-fn inner(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
+/// Enters a room, and returns settings for names in its network.
+fn enter(room: &Room) -> io::Result<String> {
+    room.keep_to_limits()?;
+    let names = Names::begin()?;
+    room.leave_host_network()?;
+    names.answer_at(room.address().into())
+}
+
+/// Lets every program of the room ask where names are answered.
+fn replace_settings(text: &str) -> io::Result<()> {
+    let Some(path) = names::settings_file() else { return Ok(()) };
+    let own = temporary().join("resolv.conf");
+    fs::write(&own, text)?;
+    mount(Some(&own), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(doing("say where names are answered"))
+}
+
+/// A directory of the build's own.
+fn temporary() -> PathBuf {
+    std::env::var_os("TMPDIR").unwrap_or_else(|| "/tmp".into()).into()
+}
+
+fn inner(order: &Order, program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
     // Nothing begins before it can be found by its pid file.
     let is_named = io::stdin().lock().read_exact(&mut [0]).is_ok();
     if !is_named || !dies_with_its_parent()? {
@@ -117,6 +169,9 @@ fn inner(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
         .map_err(doing("mount /proc"))?;
+    if let Some(view) = &order.view {
+        show(view)?;
+    }
     devices()?;
     // Root may write to the cgroups of the host, and to other machines' settings of short names.
     // What is not mounted here needs not be taken down.
@@ -127,6 +182,24 @@ fn inner(program: &OsString, arguments: &[OsString]) -> io::Result<i32> {
             .map_err(doing("hide short names of images"))?;
     }
     Err(become_builder(program, arguments))
+}
+
+/// Mounts a view: what is written through it lies beside its target.
+fn show(view: &View) -> io::Result<()> {
+    let beside = |name: &str| view.target.with_extension(name);
+    let (upper, work) = (beside("written"), beside("overlay"));
+    for path in [&upper, &work, &view.target, &view.lower] {
+        fs::create_dir_all(path)?;
+    }
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        view.lower.display(),
+        upper.display(),
+        work.display()
+    );
+    let kind = Some("overlay");
+    mount(kind, &view.target, kind, MsFlags::empty(), Some(options.as_str()))
+        .map_err(doing("show the caches of the project"))
 }
 
 /// Whether the parent was still there when this process began to depend on it. The parent holds
@@ -141,8 +214,7 @@ fn dies_with_its_parent() -> io::Result<bool> {
 
 /// A `/dev` without disks: a builder's steps are root, and root may read a disk's device.
 fn devices() -> io::Result<()> {
-    let place = std::env::var_os("TMPDIR").unwrap_or_else(|| "/tmp".into());
-    let new = Path::new(&place).join("dev");
+    let new = temporary().join("dev");
     fs::create_dir_all(&new)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), &new, Some("tmpfs"), flags, Some("mode=755,size=64k"))

@@ -39,6 +39,7 @@ pub(crate) fn settings_of(service: &Service) -> Docker {
         args: Vec::new(),
         are_variables_args: true,
         more_contexts: Vec::new(),
+        secrets: Vec::new(),
         registry_credential: None,
     })
 }

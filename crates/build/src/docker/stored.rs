@@ -42,30 +42,34 @@ impl Storage<'_> {
     /// Makes a call and returns what it said.
     pub(crate) async fn call(&self, call: &Call, pid_file: &Path) -> Result<String, Error> {
         let launcher = &self.settings.launcher;
-        let start = Start { launcher, pid_file, log: None, limits: LIMITS };
-        match child::run(call, start).await? {
+        match child::run(call, Start::quiet(launcher, pid_file, LIMITS)).await? {
             (end, said) if end.is_success() => Ok(said),
             (End::TooLong, _) => Err(refused("it takes too long")),
             (_, said) => Err(refused(said.trim())),
         }
     }
 
+    /// Where it is.
+    fn own(&self) -> &Path {
+        &self.room.stores().own
+    }
+
     /// Notes that a builder works now, and where its process is named.
     pub(crate) fn mark_begun(&self, pid_file: &Path) -> Result<(), Error> {
-        let path = self.settings.storage_dir.join(BEGUN);
+        let path = self.own().join(BEGUN);
         fs::write(&path, pid_file.as_os_str().as_encoded_bytes()).map_err(Error::at("write", &path))
     }
 
     /// Notes that it has cleaned up after itself.
     pub(crate) fn mark_done(&self) -> Result<(), Error> {
-        let path = self.settings.storage_dir.join(BEGUN);
+        let path = self.own().join(BEGUN);
         fs::remove_file(&path).map_err(Error::at("remove", &path))
     }
 
     /// Removes the working containers of a builder that was cut off. Its mounts are gone already,
     /// with its namespace; what the storage counted of them is forgotten.
     pub(crate) async fn clear_after_a_cut(&self, pid_file: &Path) -> Result<(), Error> {
-        let storage = &self.settings.storage_dir;
+        let storage = self.own();
         let begun = storage.join(BEGUN);
         let Ok(named) = fs::read(&begun) else { return Ok(()) };
         let theirs = PathBuf::from(OsString::from_vec(named));
@@ -88,28 +92,38 @@ impl Storage<'_> {
 /// # Errors
 /// When buildah or the disk refuses.
 pub async fn prune(settings: &Settings, keep: &[ArtifactId]) -> Result<(), Error> {
-    if !settings.storage_dir.join("root").exists() {
+    let projects = settings.projects_dir();
+    if !projects.exists() {
         return Ok(());
     }
     let Ok(Builder::Buildah { program, .. }) = find().await else { return Ok(()) };
     let _turn = child::lock(&settings.storage_dir).await?;
-    let work = settings.storage_dir.join("prune");
-    let room = Confinement::write(settings, &work, "prune")?;
-    let storage = Storage { settings, room: &room, program: &program };
-    let pid_file = settings.storage_dir.join(PID_FILE);
-    storage.clear_after_a_cut(&pid_file).await?;
     let keep: HashSet<String> = keep.iter().map(name_of).collect();
-    let call = room.call(&program, "images", &[]);
+    let work = settings.storage_dir.join("prune");
+    for entry in fs::read_dir(&projects).map_err(Error::at("read", &projects))?.flatten() {
+        if entry.path().join("root").exists() {
+            let room = Confinement::write(settings, &work, settings.stores_at(entry.path()))?;
+            prune_one(&Storage { settings, room: &room, program: &program }, &keep).await?;
+        }
+    }
+    crate::tree::remove(&work)
+}
+
+async fn prune_one(storage: &Storage<'_>, keep: &HashSet<String>) -> Result<(), Error> {
+    let (room, program) = (storage.room, storage.program);
+    let pid_file = storage.settings.storage_dir.join(PID_FILE);
+    storage.clear_after_a_cut(&pid_file).await?;
+    let call = room.call(program, "images", &[]);
     let call = call.with(&["--noheading", "--format", "{{.Name}}:{{.Tag}}"]);
     let said = storage.call(&call, &pid_file).await?;
     let is_ours = |name: &&str| name.split_once(':').is_some_and(|(name, _)| name == REPOSITORY);
     let doomed: Vec<&str> =
         said.lines().map(str::trim).filter(is_ours).filter(|name| !keep.contains(*name)).collect();
     for name in doomed {
-        let call = room.call(&program, "rmi", &[]).with(&[name]);
+        let call = room.call(program, "rmi", &[]).with(&[name]);
         storage.call(&call, &pid_file).await?;
     }
-    crate::tree::remove(&work)
+    Ok(())
 }
 
 fn refused(said: &str) -> Error {

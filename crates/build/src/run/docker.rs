@@ -1,5 +1,6 @@
 //! Builds of Dockerfiles: the work directory holds a checkout and becomes an image.
 
+use engine::Driver;
 use model::Artifact;
 
 use crate::config::Config;
@@ -16,30 +17,11 @@ use super::{BuildRequest, Error, Failure, Progress, blocking};
 pub(super) async fn run(
     config: &Config,
     sources: &Sources,
+    driver: &dyn Driver,
     request: &BuildRequest,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Artifact, Failure> {
     let builder = docker::find().await.map_err(Failure::without_log)?;
-    let work = config.work_of(&request.build_id);
-    let result = attempt(config, sources, request, &builder, progress).await;
-    let doomed = work.clone();
-    let removed = blocking(move || {
-        docker::end_stale(&doomed)?;
-        tree::remove(&doomed)
-    });
-    if let Err(error) = removed.await {
-        tracing::warn!(build.id = %request.build_id, %error, "a build could not be tidied up");
-    }
-    result
-}
-
-async fn attempt(
-    config: &Config,
-    sources: &Sources,
-    request: &BuildRequest,
-    builder: &docker::Builder,
-    progress: &(dyn Fn(Progress) + Send + Sync),
-) -> Result<Artifact, Failure> {
     let work = config.work_of(&request.build_id);
     let (checkout, made) = (work.join("tree"), work.join("made"));
     progress(Progress::CheckingOut);
@@ -55,7 +37,11 @@ async fn attempt(
     let log = config.log_path(&request.service_id, &request.instance_id);
     progress(Progress::Running { log: log.clone(), resumed: false });
     let built = docker::build(&DockerBuild {
-        builder,
+        builder: &builder,
+        driver,
+        trust: request.trust,
+        limits: config.limits,
+        private_names: &request.private_names,
         settings: &config.docker,
         artifact_id: &request.artifact_id,
         project: &request.project,

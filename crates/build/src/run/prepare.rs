@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use model::{Problem, Runtime, ServiceKind};
 
+use crate::caches::{self, Kept, Trust};
 use crate::config::Config;
 use crate::error::Error;
 use crate::layout;
@@ -20,20 +21,23 @@ const DIRECTORIES: &[&str] = &["project/src", ".local/bin", ".gable/shims", ".ga
 /// Where corepack keeps package managers: below HOME, and from build to build in the caches.
 const COREPACK: (&str, &str) = ("corepack", ".local/share/corepack");
 
+/// The virtual environment of a fresh build, for the next one: below HOME, where nobody but this
+/// build writes, and from build to build in the project's caches.
+const FRESH_VENV: &str = ".gable/venv";
+/// The virtual environment below the checkout.
+const VENV: &str = ".venv";
+
+/// Directories of a build's own: name in its work directory, and where it sees them.
+pub(super) const TEMPORARY: &[(&str, &str)] = &[("tmp", "/tmp"), ("run", "/run")];
+
 /// Makes the virtual environment, then becomes the user's own shell.
-/// `$1` the user's text, `$2` the shell, `$3` the interpreter, `$4` where a fresh environment is
-/// kept for the next build, or nothing. One that is copied has the right paths in it: they are the
-/// same in every build.
+/// `$1` the user's text, `$2` the shell, `$3` the interpreter, or nothing where the environment is
+/// there already, `$4` where a copy goes for the next build, or nothing. A copy has the right paths
+/// in it: they are the same in every build.
 const PYTHON_PRELUDE: &str = r#"
-venv=$VENV_ROOT
-rm -rf "$venv"
-if [ -n "$4" ] && [ -x "$4/bin/python" ]; then
-  cp -a "$4" "$venv" || exit 1
-else
-  "$3" -m venv "$venv" || exit 1
-  if [ -n "$4" ] && cp -a "$venv" "$4.$$"; then
-    mv -T "$4.$$" "$4" 2>/dev/null || rm -rf "$4.$$"
-  fi
+if [ -n "$3" ]; then
+  "$3" -m venv "$VENV_ROOT" || exit 1
+  if [ -n "$4" ]; then cp -a "$VENV_ROOT" "$4" || rm -rf "$4"; fi
 fi
 exec "$2" -c "$1"
 "#;
@@ -76,8 +80,17 @@ pub(super) async fn prepare(
     check_root_dir(request, &source)?;
     let (config, request) = (config.clone(), request.clone());
     blocking(move || {
-        make_caches(&config)?;
+        if request.trust == Trust::Full {
+            caches::make(&config, &request.project)?;
+        }
+        make_venv(&config, &request, &source, mode)?;
         make_home(&config, &request, &work.join("home"), mode)?;
+        for (name, _) in TEMPORARY {
+            let path = work.join(name);
+            fs::create_dir_all(&path).map_err(Error::at("make", &path))?;
+            fs::set_permissions(&path, Permissions::from_mode(0o1777))
+                .map_err(Error::at("open", &path))?;
+        }
         tree::hand_over(&work.join("home"), config.builder_uid)?;
         tree::hand_over(&source, config.builder_uid).map(drop)
     })
@@ -86,7 +99,7 @@ pub(super) async fn prepare(
 
 /// Program and arguments of the build's instance. The user's text is an argument of its own: it
 /// is never put together with text of ours.
-pub(super) fn command(request: &BuildRequest, mode: Mode) -> Vec<String> {
+pub(super) fn command(config: &Config, request: &BuildRequest, mode: Mode) -> Vec<String> {
     let shell = if find_program("bash").is_some() { "/bin/bash" } else { "/bin/sh" };
     let text = command_text(&request.service).unwrap_or_default();
     if request.service.kind == ServiceKind::Static {
@@ -96,16 +109,66 @@ pub(super) fn command(request: &BuildRequest, mode: Mode) -> Vec<String> {
     else {
         return [shell, "-c", text].map(str::to_owned).to_vec();
     };
-    let version = request.toolchain.versions.iter().find(|(tool, _)| tool == "python");
-    let version = version.map_or("3", |(_, version)| version.as_str());
-    let kept = match mode {
-        Mode::Mounted => format!("{}/.cache/gable/venv-{version}", layout::HOME),
-        Mode::Plain => String::new(),
+    let place = config.work_of(&request.build_id).join("tree").join(VENV);
+    let python = if place.exists() { "" } else { &*python.to_string_lossy() };
+    let copy = match mode {
+        Mode::Mounted if keeps_venv(request) => format!("{}/{FRESH_VENV}", layout::HOME),
+        Mode::Mounted | Mode::Plain => String::new(),
     };
-    let python = python.to_string_lossy();
-    ["/bin/sh", "-c", PYTHON_PRELUDE, "build", text, shell, &python, &kept]
+    ["/bin/sh", "-c", PYTHON_PRELUDE, "build", text, shell, python, &copy]
         .map(str::to_owned)
         .to_vec()
+}
+
+/// What is kept of a build's virtual environment: one for each version of Python.
+fn kept_venv(request: &BuildRequest) -> String {
+    let version = request.toolchain.versions.iter().find(|(tool, _)| tool == "python");
+    format!("venv-{}", version.map_or("3", |(_, version)| version.as_str()))
+}
+
+fn keeps_venv(request: &BuildRequest) -> bool {
+    request.service.runtime == Runtime::Python && request.trust == Trust::Full
+}
+
+/// Begins with the virtual environment that was kept. What the repository calls so is of another
+/// machine.
+fn make_venv(
+    config: &Config,
+    request: &BuildRequest,
+    source: &Path,
+    mode: Mode,
+) -> Result<(), Error> {
+    if request.service.runtime != Runtime::Python {
+        return Ok(());
+    }
+    let place = source.join(VENV);
+    match fs::symlink_metadata(&place) {
+        Ok(metadata) if metadata.is_dir() => tree::remove(&place)?,
+        Ok(_) => fs::remove_file(&place).map_err(Error::at("remove", &place))?,
+        Err(_) => {}
+    }
+    if mode == Mode::Plain {
+        // It has the paths of its build in it.
+        return Ok(());
+    }
+    let caches = config.project_caches(&request.project);
+    Kept { caches: &caches, name: &kept_venv(request) }.copy_to(&place).map(drop)
+}
+
+/// Keeps what the next build of the project begins with, and leaves nothing in the work directory but
+/// what becomes the artifact.
+pub(crate) fn keep(config: &Config, request: &BuildRequest) -> Result<(), Error> {
+    let work = config.work_of(&request.build_id);
+    let home = work.join("home");
+    let caches = config.project_caches(&request.project);
+    let fresh = home.join(FRESH_VENV);
+    if request.trust == Trust::Full {
+        let fetched = home.join(COREPACK.1);
+        caches::keep_managers(&fetched, &caches.join(COREPACK.0), &work.join("part"))?;
+        Kept { caches: &caches, name: &kept_venv(request) }.take(&fresh)?;
+    }
+    tree::remove(&fresh)?;
+    TEMPORARY.iter().try_for_each(|(name, _)| tree::remove(&work.join(name)))
 }
 
 pub(super) fn check_root_dir(request: &BuildRequest, source: &Path) -> Result<(), Error> {
@@ -134,6 +197,7 @@ fn make_home(
     home: &Path,
     mode: Mode,
 ) -> Result<(), Error> {
+    let caches = config.project_caches(&request.project);
     for path in DIRECTORIES {
         let path = home.join(path);
         fs::create_dir_all(&path).map_err(Error::at("make", &path))?;
@@ -142,14 +206,11 @@ fn make_home(
         let path = home.join(path);
         let place = if mode == Mode::Plain { path.parent().unwrap_or(home) } else { &path };
         fs::create_dir_all(place).map_err(Error::at("make", place))?;
-        if mode == Mode::Plain {
-            symlink(config.caches_dir.join(name), &path).map_err(Error::at("make", &path))?;
+        if mode == Mode::Plain && request.trust == Trust::Full {
+            symlink(caches.join(name), &path).map_err(Error::at("make", &path))?;
         }
     }
-    let kept = config.caches_dir.join(COREPACK.0);
-    if kept.is_dir() {
-        tree::copy(&kept, &home.join(COREPACK.1))?;
-    }
+    Kept { caches: &caches, name: COREPACK.0 }.copy_to(&home.join(COREPACK.1))?;
     // `corepack enable` writes beside the corepack that it finds first in PATH.
     if let Some(corepack) = corepack(request, mode) {
         let link = home.join(".local/bin/corepack");
@@ -172,25 +233,6 @@ fn corepack(request: &BuildRequest, mode: Mode) -> Option<PathBuf> {
         (Some(node), Mode::Plain) => Some(node.join("bin/corepack")),
         (None, _) => find_program("corepack"),
     }
-}
-
-/// Puts the package managers that corepack fetched into the caches, for the next build.
-pub(crate) fn keep_package_managers(config: &Config, home: &Path) -> Result<(), Error> {
-    let fetched = home.join(COREPACK.1);
-    let kept = config.caches_dir.join(COREPACK.0);
-    if fetched.is_dir() && !tree::has_same_names(&fetched, &kept, 3) {
-        tree::copy(&fetched, &kept)?;
-    }
-    Ok(())
-}
-
-fn make_caches(config: &Config) -> Result<(), Error> {
-    for (name, _) in layout::CACHES {
-        let path = config.caches_dir.join(name);
-        fs::create_dir_all(&path).map_err(Error::at("make", &path))?;
-        tree::give(&path, config.builder_uid)?;
-    }
-    Ok(())
 }
 
 /// Commands that repositories expect, and what stands in for them when neither the host nor the

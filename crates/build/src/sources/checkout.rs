@@ -47,6 +47,15 @@ pub(super) async fn make(
     clone.run(doing, &["update-ref", &name, &commit.id]).await?;
     clone.run(doing, &["symbolic-ref", "HEAD", &name]).await?;
     clone.run(doing, &["reset", "--quiet", "--hard"]).await?;
+    let whole = sources.whole(project, &commit.id).await;
+    if whole != commit.id {
+        // The history and its index stay the user's; the files of submodules come besides.
+        let index = dir.join("whole-index");
+        let besides = clone.clone().with_env("GIT_INDEX_FILE", &index);
+        besides.run(doing, &["read-tree", &whole]).await?;
+        besides.run(doing, &["checkout-index", "--all", "--force", "--quiet"]).await?;
+        fs::remove_file(&index).map_err(Error::at("remove", &index))?;
+    }
     // The files change their owner next, which would make all of them look changed.
     for (key, value) in [("core.checkStat", "minimal"), ("core.trustctime", "false")] {
         clone.run(doing, &["config", key, value]).await?;

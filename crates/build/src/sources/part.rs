@@ -20,7 +20,8 @@ impl Sources {
         let _lock = self.lock(project).await?;
         let git = self.bare(project);
         let doing = "take a directory of the repository";
-        let object = format!("{}:{}", commit.id, directory.trim_matches('/'));
+        let whole = self.whole(project, &commit.id).await;
+        let object = format!("{whole}:{}", directory.trim_matches('/'));
         let tree = git.text(doing, &["rev-parse", "--verify", "--end-of-options", &object]).await?;
         let time = git.text(doing, &["show", "-s", "--format=%ct", &commit.id]).await?;
         // The time of the whole commit: equal parts of equal commits are equal.

@@ -6,7 +6,7 @@ use model::{Commit, Problem};
 
 use super::git::Git;
 use super::snapshot::{Origin, ensure_repository, find_origin};
-use super::{SNAPSHOTS, Snapshot, Sources};
+use super::{SNAPSHOTS, Snapshot, Sources, submodules};
 use crate::error::Error;
 
 /// Longest text that is taken for a revision.
@@ -51,13 +51,35 @@ pub(super) async fn take(
     let (tree, subject) = line.split_once('\0').unwrap_or((&line, ""));
     let commit =
         Commit { id, tree: tree.to_owned(), branch, subject: subject.to_owned(), is_dirty: false };
+    let notes = submodules::take(sources, project, &commit, &origin.top).await?;
     Ok(Snapshot {
         commit,
         sub_path: origin.sub_path,
         is_repository: true,
         origin: origin.url,
-        notes: Vec::new(),
+        notes,
     })
+}
+
+/// Where a branch may be, in the order in which to look.
+const PLACES: [&str; 2] = ["refs/heads/", "refs/remotes/origin/"];
+
+pub(super) async fn take_branch(
+    sources: &Sources,
+    project: &str,
+    path: &Path,
+    branch: &str,
+) -> Result<Option<Snapshot>, Error> {
+    let user = Git::new(sources.settings()).in_directory(path);
+    for place in PLACES {
+        let reference = format!("{place}{branch}");
+        if object_id(&user, &reference).await.is_some() {
+            let mut taken = take(sources, project, path, &reference).await?;
+            branch.clone_into(&mut taken.commit.branch);
+            return Ok(Some(taken));
+        }
+    }
+    Ok(None)
 }
 
 /// The full id of the commit that is meant in the user's repository.

@@ -11,7 +11,7 @@ use crate::note::Note;
 use crate::tree;
 
 use super::git::{self, Git};
-use super::{SNAPSHOTS, Snapshot, Sources, remote};
+use super::{SNAPSHOTS, Snapshot, Sources, remote, submodules};
 
 /// Most bytes of new or changed files that one snapshot takes.
 const MAX_NEW_BYTES: u64 = 4 << 30;
@@ -20,7 +20,6 @@ const MAX_NEW_FILES: usize = 400_000;
 /// Repositories whose objects are larger than this are taken without their old history.
 const LARGE_KIB: u64 = 512 << 10;
 const LARGE_DEPTH: u32 = 200;
-const SUBMODULE_MODE: &str = "160000";
 const LFS_NAMES_SHOWN: usize = 3;
 /// Time of commits that have no parent to take one from: equal files give equal commits.
 const NO_TIME: &str = "946684800 +0000";
@@ -67,9 +66,9 @@ pub(super) async fn take(sources: &Sources, project: &str, path: &Path) -> Resul
     copy_exclude(&ours, origin.as_ref())?;
     fill_index(&user, &work, &index, origin.as_ref(), parent).await?;
     let tree = work.text("write the snapshot", &["write-tree"]).await?;
-    notes.extend(notes_of(&work, top).await?);
-
     let commit = commit(&ours, origin.as_ref(), parent, tree, top).await?;
+    notes.extend(submodules::take(sources, project, &commit, top).await?);
+    notes.extend(notes_of(&work, top).await?);
     let name = format!("{SNAPSHOTS}{}", commit.id);
     ours.run("keep the snapshot", &["update-ref", &name, &commit.id]).await?;
     Ok(Snapshot {
@@ -174,7 +173,13 @@ async fn take_history<'a>(
         Ok(_) => {}
         Err(Error::Git { message, .. }) => {
             notes.push(why_no_history(message));
-            return Ok(None);
+            // What a clone lacks is mostly old: its newest commit can be had by itself.
+            let place = format!("file://{}", origin.top.display());
+            let newest = ["fetch", "--quiet", "--no-auto-maintenance", "--no-write-fetch-head"];
+            let newest = [&newest[..], &["--no-tags", "--depth=1", "--", &place, target]].concat();
+            if !ours.succeeds(&newest).await {
+                return Ok(None);
+            }
         }
         Err(error) => return Err(error),
     }
@@ -314,13 +319,7 @@ fn measure(top: &Path, names: &[u8]) -> (usize, u64, Option<(String, u64)>) {
 }
 
 async fn notes_of(work: &Git, top: &Path) -> Result<Vec<Note>, Error> {
-    let listing = work.run("list the snapshot", &["ls-files", "-s", "-z"]).await?;
-    let mut notes: Vec<Note> = git::split_nul(&listing)
-        .iter()
-        .filter(|entry| entry.starts_with(SUBMODULE_MODE))
-        .filter_map(|entry| entry.split_once('\t'))
-        .map(|(_, path)| Note::Submodule { path: path.to_owned() })
-        .collect();
+    let mut notes = Vec::new();
     let has_lfs = fs::read_to_string(top.join(".gitattributes"))
         .is_ok_and(|text| text.contains("filter=lfs"));
     if has_lfs {

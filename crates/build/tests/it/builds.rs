@@ -196,8 +196,9 @@ async fn a_node_service_uses_its_packages_at_run_time() {
     let (exit, said) = platform.run(&service, &artifact, command).await;
     assert!(exit.is_success(), "{said}");
     assert_eq!(said, "true production\n1.2.3\npnpm\nhome\n");
-    assert!(platform.config.caches_dir.join("npm/_cacache").is_dir());
-    assert!(platform.config.caches_dir.join("corepack/v1").is_dir());
+    let caches = platform.config.project_caches(PROJECT);
+    assert!(caches.join("npm/_cacache").is_dir());
+    assert!(caches.join("corepack/v1").is_dir());
 }
 
 #[tokio::test(flavor = "multi_thread")]

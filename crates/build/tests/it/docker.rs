@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use build::Progress;
 use build::docker::{self, Login, declared_args};
+use build::{BuildRequest, Progress};
 use model::{Artifact, Docker, Problem, Service};
 use sha2::{Digest as _, Sha256};
 
@@ -15,13 +15,13 @@ use crate::platform::{Platform, docker_service, skipped};
 use crate::repository::Repository;
 
 /// A base that can run commands.
-const BASE: &str = "FROM scratch AS base\nCOPY busybox /bin/busybox\n\
+pub(crate) const BASE: &str = "FROM scratch AS base\nCOPY busybox /bin/busybox\n\
                     RUN [\"/bin/busybox\", \"--install\", \"/bin\"]\n";
 
 pub(crate) struct Scene {
     pub(crate) platform: Platform,
     pub(crate) repository: Repository,
-    service: Service,
+    pub(crate) service: Service,
     pub(crate) logins: Vec<Login>,
 }
 
@@ -40,17 +40,26 @@ impl Scene {
         Some(Self { platform, repository, service: docker_service(), logins: Vec::new() })
     }
 
-    fn docker(&mut self) -> &mut Docker {
+    pub(crate) fn docker(&mut self) -> &mut Docker {
         self.service.docker.as_mut().unwrap()
     }
 
     async fn build(&self, env: &[(&str, &str)]) -> Result<Image, Problem> {
         let mut request = self.platform.request(&self.repository, &self.service, env).await;
         request.logins.clone_from(&self.logins);
-        let artifact = self.platform.build(&request).await.map_err(|failure| failure.problem)?;
+        self.try_open(&request).await
+    }
+
+    async fn try_open(&self, request: &BuildRequest) -> Result<Image, Problem> {
+        let artifact = self.platform.build(request).await.map_err(|failure| failure.problem)?;
         let left = fs::read_dir(&self.platform.config.work_dir).unwrap().count();
         assert_eq!(left, 0, "something is left of the build");
-        Ok(Image::open(artifact, self.platform.log(&request)))
+        Ok(Image::open(artifact, self.platform.log(request)))
+    }
+
+    /// The image that a request leads to.
+    pub(crate) async fn open(&self, request: &BuildRequest) -> Image {
+        self.try_open(request).await.unwrap_or_else(|problem| panic!("{problem:?}"))
     }
 
     pub(crate) async fn image(&self, env: &[(&str, &str)]) -> Image {
@@ -84,9 +93,9 @@ pub(crate) fn processes_with(text: &str) -> Vec<String> {
 pub(crate) struct Image {
     pub(crate) artifact: Artifact,
     pub(crate) log: String,
-    config: serde_json::Value,
+    pub(crate) config: serde_json::Value,
     /// The files of all layers, later ones on top.
-    files: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, String>,
 }
 
 impl Image {

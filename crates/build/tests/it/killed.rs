@@ -10,7 +10,7 @@ use model::{BuildId, InstanceId};
 use uuid::Uuid;
 
 use crate::platform::{Platform, helper};
-use crate::repository::Repository;
+use crate::repository::{PROJECT, Repository};
 
 /// Counts its runs in a cache, where they survive, and waits until it may end.
 const COMMAND: &str = "echo run >> ~/.npm/runs; until [ -e ~/.npm/go ]; do sleep 0.05; done; \
@@ -52,13 +52,13 @@ impl Scene {
     }
 
     fn allow_to_end(&self) {
-        let caches = self.platform.config.caches_dir.join("npm");
+        let caches = self.platform.config.project_caches(PROJECT).join("npm");
         fs::create_dir_all(&caches).unwrap();
         fs::write(caches.join("go"), "").unwrap();
     }
 
     fn runs(&self) -> usize {
-        let runs = self.platform.config.caches_dir.join("npm/runs");
+        let runs = self.platform.config.project_caches(PROJECT).join("npm/runs");
         fs::read_to_string(runs).unwrap_or_default().lines().count()
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use build::{
-    BuildRequest, Config, Failure, Inputs, Progress, Sources, artifact_id, docker, toolchain,
+    BuildRequest, Config, Failure, Inputs, Progress, Sources, Trust, artifact_id, docker, toolchain,
 };
 use engine::{ContainerSpec, Driver, InstanceSpec, Limits, Root, User};
 use model::service::AutoDeploy;
@@ -72,7 +72,8 @@ impl StateDir {
         let mut hasher = std::hash::DefaultHasher::new();
         self.path.hash(&mut hasher);
         let [one, two, ..] = hasher.finish().to_le_bytes();
-        format!("10.{}.{two}.0/24", 100 + one % 100)
+        // Enough for some environments and for a builder's room.
+        format!("10.{}.{}.0/22", 100 + one % 100, two & !3)
     }
 }
 
@@ -218,6 +219,8 @@ impl Platform {
             toolchain,
             owner_uid: OWNER_UID,
             logins: Vec::new(),
+            trust: Trust::Full,
+            private_names: Vec::new(),
         }
     }
 
@@ -349,6 +352,7 @@ pub(crate) fn docker_service() -> Service {
         args: Vec::new(),
         are_variables_args: true,
         more_contexts: Vec::new(),
+        secrets: Vec::new(),
         registry_credential: None,
     });
     service

@@ -229,7 +229,7 @@ async fn worktrees_and_shallow_clones_are_read_too() {
 }
 
 #[tokio::test]
-async fn submodules_and_lfs_pointers_are_reported() {
+async fn submodules_that_are_not_there_and_lfs_pointers_are_reported() {
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
     let repository = Repository::committed(&[
         (".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n"),
@@ -247,6 +247,7 @@ async fn submodules_and_lfs_pointers_are_reported() {
         "vendor/inner",
     ]);
     repository.commit("a submodule");
+    repository.git(&["submodule", "--quiet", "deinit", "--all"]);
     let (_dir, sources) = store();
     let taken = snapshot(&sources, &repository).await;
     assert!(!taken.commit.is_dirty);
@@ -391,4 +392,90 @@ async fn a_clone_that_lacks_objects_is_named_and_its_files_are_taken_all_the_sam
     let said = note.to_string();
     assert!(said.starts_with("this clone lacks objects of its own history"), "{said}");
     assert!(said.contains("git fsck") && said.contains("git fetch --unshallow"), "{said}");
+}
+
+#[tokio::test]
+async fn files_of_submodules_are_part_of_the_source_at_the_recorded_commits() {
+    let deepest = Repository::committed(&[("deep.txt", "deep")]);
+    let inner = Repository::committed(&[("hello.txt", "recorded")]);
+    let add = |to: &Repository, of: &Repository, path: &str| {
+        let url = of.path().to_string_lossy().into_owned();
+        let allow = "protocol.file.allow=always";
+        to.git(&["-c", allow, "submodule", "--quiet", "add", &url, path]);
+        to.commit("a submodule");
+    };
+    add(&inner, &deepest, "deepest");
+    let outer = Repository::committed(&[("render.yaml", "services: []"), ("app/x", "1")]);
+    add(&outer, &inner, "app/lib");
+    let allow = "protocol.file.allow=always";
+    outer.git(&["-c", allow, "submodule", "--quiet", "update", "--init", "--recursive"]);
+    // Somebody works in the submodule; what is recorded counts.
+    let head = outer.git(&["rev-parse", "HEAD"]);
+    fs::write(outer.path().join("app/lib/hello.txt"), "being written").unwrap();
+
+    let (dir, sources) = store();
+    let taken = snapshot(&sources, &outer).await;
+    assert_eq!((taken.notes.as_slice(), &taken.commit.id), (&[][..], &head));
+    assert!(!taken.commit.is_dirty);
+    let listed = sources.list_files(PROJECT, &head).await.unwrap();
+    assert!(listed.contains(&"app/lib/deepest/deep.txt".to_owned()), "{listed:?}");
+    let read = sources.read_file(PROJECT, &head, "app/lib/hello.txt").await.unwrap();
+    assert_eq!(read.as_deref(), Some(&b"recorded"[..]));
+
+    let out = dir.path().join("out");
+    sources.checkout(PROJECT, &taken.commit, &out).await.unwrap();
+    assert_eq!(fs::read_to_string(out.join("app/lib/hello.txt")).unwrap(), "recorded");
+    assert_eq!(fs::read_to_string(out.join("app/lib/deepest/deep.txt")).unwrap(), "deep");
+    assert_eq!(git_in(&out, &["rev-parse", "HEAD"]), head);
+    assert_eq!(git_in(&out, &["status", "--short", "--ignore-submodules=all"]), "");
+
+    let part = sources.part(PROJECT, &taken.commit, "app").await.unwrap();
+    let listed = sources.list_files(PROJECT, &part.id).await.unwrap();
+    assert!(listed.contains(&"lib/hello.txt".to_owned()), "{listed:?}");
+
+    // A commit by its name has them too.
+    let named = sources.revision(PROJECT, outer.path(), "HEAD").await.unwrap();
+    assert_eq!((named.commit.id, named.notes), (head, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_clone_that_lacks_old_files_keeps_the_id_of_its_newest_commit() {
+    let repository = Repository::committed(&[("old", "first"), ("kept", "1")]);
+    let old = repository.git(&["rev-parse", "HEAD:old"]);
+    repository.write(&[("old", "second")]);
+    let head = repository.commit("second");
+    fs::remove_file(repository.path().join(format!(".git/objects/{}/{}", &old[..2], &old[2..])))
+        .unwrap();
+    let (dir, sources) = store();
+    let taken = snapshot(&sources, &repository).await;
+    assert_eq!((&taken.commit.id, taken.commit.is_dirty), (&head, false));
+    assert!(matches!(&taken.notes[..], [Note::Incomplete { .. }]), "{:?}", taken.notes);
+    let out = dir.path().join("out");
+    sources.checkout(PROJECT, &taken.commit, &out).await.unwrap();
+    assert_eq!(fs::read_to_string(out.join("old")).unwrap(), "second");
+    assert_eq!(git_in(&out, &["rev-parse", "HEAD"]), head);
+    // A second time, the commit is there already.
+    assert_eq!(snapshot(&sources, &repository).await.commit.id, head);
+    repository.write(&[("kept", "2")]);
+    let changed = snapshot(&sources, &repository).await;
+    assert!(changed.commit.is_dirty && changed.commit.id != head);
+}
+
+#[tokio::test]
+async fn a_branch_is_taken_by_its_name_here_or_at_its_origin() {
+    let repository = Repository::committed(&[("a", "1")]);
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    repository.git(&["branch", "release"]);
+    repository.git(&["update-ref", "refs/remotes/origin/theirs", "HEAD"]);
+    repository.write(&[("a", "2")]);
+    repository.commit("second");
+    let (_dir, sources) = store();
+    for branch in ["release", "theirs"] {
+        let taken = sources.branch(PROJECT, repository.path(), branch).await.unwrap().unwrap();
+        assert_eq!((taken.commit.id, taken.commit.branch.as_str()), (first.clone(), branch));
+    }
+    for none in ["no", "", "HEAD~1", first.as_str(), "x; rm"] {
+        let taken = sources.branch(PROJECT, repository.path(), none).await.unwrap();
+        assert_eq!(taken, None, "{none}");
+    }
 }

@@ -165,6 +165,12 @@ fn files(
         taken.push(key.clone());
         files.push(PlacedFile { target: PathBuf::from(&file.target), text, mode: file.mode });
     }
+    // What its build was given is none of its business.
+    let of_build = service.docker.iter().flat_map(|docker| &docker.secrets);
+    taken.extend(of_build.filter_map(|secret| match &secret.source {
+        FileSource::Variable(key) => Some(key.clone()),
+        FileSource::Project(_) => None,
+    }));
     declared.retain(|(key, _)| !taken.contains(key));
     (files, declared)
 }

@@ -104,7 +104,12 @@ pub async fn purge(platform: &Platform, project: &Project) -> Result<(), Error> 
     store::projects::delete(&platform.store, &project.id)?;
     if !are_used(platform, &sources)? {
         platform.sources.remove_project(&sources).await?;
+        let caches = move |platform: &Platform| {
+            Ok(build::caches::remove_project(&platform.build, &sources)?)
+        };
+        blocking(platform, caches).await?;
     }
+    blocking(platform, remove_dead_work).await?;
     let kept = blocking(platform, collect_garbage).await?;
     build::container::collect_garbage(&platform.build, &kept).await?;
     platform.publisher.publish(platform).await?;
@@ -187,6 +192,17 @@ fn remove_dir(path: &std::path::Path) -> Result<(), Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::host(format!("remove {}", path.display()))(error)),
     }
+}
+
+/// Removes the work directories of builds that no deploy waits for: of those that were cut off, and
+/// whose deploys were cancelled or went with their project.
+///
+/// # Errors
+/// When one cannot be removed.
+pub fn remove_dead_work(platform: &Platform) -> Result<(), Error> {
+    let waiting = store::deploys::in_progress(&platform.store)?;
+    let alive: Vec<_> = waiting.into_iter().filter_map(|deploy| deploy.build_id).collect();
+    Ok(build::remove_dead_work(&platform.build, &alive)?)
 }
 
 /// Throws away artifacts that no release of any service refers to, and says which are left.

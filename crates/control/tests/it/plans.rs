@@ -286,3 +286,25 @@ async fn a_key_value_instance_asks_for_a_password_unless_somebody_connects_witho
     assert_eq!(code(blueprints::apply(platform, &request(&path)).await), NO_EDGE);
     assert!(!cache().definition.compose.has_password);
 }
+
+#[tokio::test]
+async fn a_branch_that_is_not_checked_out_is_built_if_the_repository_has_it() {
+    let shop = Shop::open();
+    let path = shop.directory.path().join("repository");
+    let on =
+        |name: &str, branch: &str| format!("{}    branch: {branch}\n", worker(name, "node w.js"));
+    let text = format!("services:\n{}{}", on("one", "release"), on("two", "nowhere"));
+    repository(&path, &text);
+    commit(&path, &[("w.js", "1")], "first");
+    let done = Command::new("git").args(["branch", "release"]).current_dir(&path).status().unwrap();
+    assert!(done.success());
+    commit(&path, &[("w.js", "2")], "second");
+    let draft = blueprints::plan(&shop.platform, &request(&path)).await.unwrap();
+    let notes = [&draft.notes[..], &draft.source.notes[..]].concat();
+    for expected in [
+        "one is built from its branch `release`, not from what is checked out",
+        "two: this repository has no branch `nowhere`, so what is checked out is built",
+    ] {
+        assert!(notes.iter().any(|note| note == expected), "{notes:?}");
+    }
+}

@@ -23,6 +23,10 @@ use crate::order::Link;
 /// What a host without a default route is taken to have.
 const USUAL_MTU: u32 = 1500;
 
+/// Stands for an environment whose network is that of rooms: programs in it have a way out and
+/// nothing else. No environment's id is made of nothing but zeros.
+pub(super) const ROOMS: &str = "evm-00000000000000000000000000";
+
 /// What does not change while the driver lives.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -208,6 +212,7 @@ impl Networks {
             .map(|(environment, subnet)| Zone {
                 bridge: self.bridge_of(environment),
                 subnet: *subnet,
+                sees_host: environment != ROOMS,
             })
             .collect();
         firewall::apply(&firewall::table(&name, &zones, &self.settings.host_ports))

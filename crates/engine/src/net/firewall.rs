@@ -23,6 +23,8 @@ const METADATA: [&str; 4] = ["169.254.0.0/16", "100.100.100.200", "168.63.129.16
 pub(crate) struct Zone {
     pub(crate) bridge: String,
     pub(crate) subnet: Subnet,
+    /// Whether it may ask the host for names and for what the edge serves.
+    pub(crate) sees_host: bool,
 }
 
 /// The whole table as text. `host_ports` are ports of the gateway that instances may reach, on top
@@ -44,7 +46,7 @@ pub(crate) fn table(name: &str, zones: &[Zone], host_ports: &[u16]) -> String {
         .map(|port| port.to_string())
         .collect::<Vec<_>>()
         .join(", ");
-    for Zone { bridge, subnet } in zones {
+    for Zone { bridge, subnet, sees_host } in zones {
         let gateway = subnet.gateway();
         let _ = write!(
             forward,
@@ -53,6 +55,13 @@ pub(crate) fn table(name: &str, zones: &[Zone], host_ports: &[u16]) -> String {
              iifname \"{bridge}\" ip saddr != {subnet} drop\n    \
              oifname \"{bridge}\" drop\n"
         );
+        let _ =
+            writeln!(postrouting, "    ip saddr {subnet} oifname != \"{ANY_BRIDGE}\" masquerade");
+        if !sees_host {
+            // Not even what is bound to every address of the host.
+            let _ = writeln!(input, "    iifname \"{bridge}\" drop");
+            continue;
+        }
         let own = format!("iifname \"{bridge}\" ip saddr {subnet} ip daddr {gateway}");
         let _ = write!(
             input,
@@ -62,8 +71,6 @@ pub(crate) fn table(name: &str, zones: &[Zone], host_ports: &[u16]) -> String {
              {own} icmp type echo-request accept\n    \
              iifname \"{bridge}\" drop\n"
         );
-        let _ =
-            writeln!(postrouting, "    ip saddr {subnet} oifname != \"{ANY_BRIDGE}\" masquerade");
     }
     // `add` makes the `delete` valid when there is no table yet.
     format!(
@@ -118,6 +125,7 @@ mod tests {
         let zone = |bridge: &str, text: &str| Zone {
             bridge: bridge.to_owned(),
             subnet: text.parse().unwrap(),
+            sees_host: true,
         };
         let zones = [zone("gableaaaa", "10.77.0.0/24"), zone("gablebbbb", "10.77.1.0/24")];
         let text = table("gable_0", &zones, &[8080]);
@@ -133,5 +141,17 @@ mod tests {
         let inside = text.find("oifname \"gableaaaa\" accept").unwrap();
         let crossing = text.find("oifname \"gable*\" drop").unwrap();
         assert!(inside < crossing, "an environment reaches itself before the drop:\n{text}");
+    }
+
+    #[test]
+    fn a_network_that_does_not_see_the_host_has_a_way_out_and_nothing_else() {
+        let subnet = "10.77.2.0/24".parse().unwrap();
+        let zone = Zone { bridge: "gablecccc".to_owned(), subnet, sees_host: false };
+        let text = table("gable_0", &[zone], &[8080]);
+        let of_input = text.split("chain input").nth(1).unwrap().split('}').next().unwrap();
+        assert!(of_input.contains("iifname \"gablecccc\" drop"), "{text}");
+        assert!(!of_input.contains("accept\n"), "{text}");
+        assert!(text.contains("iifname \"gablecccc\" oifname \"gable*\" drop"), "{text}");
+        assert!(text.contains("ip saddr 10.77.2.0/24 oifname != \"gable*\" masquerade"), "{text}");
     }
 }

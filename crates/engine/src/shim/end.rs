@@ -9,6 +9,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::order::{EXIT, News};
 use crate::shim::supervise::{Main, Start, Supervisor};
+use crate::spec::PROCESS_LIMIT;
 use crate::{files, seqpacket};
 
 /// How often the removal of the cgroup is tried: the kernel lets go of dead processes a moment
@@ -59,16 +60,15 @@ fn exit(supervisor: &Supervisor) -> Exit {
     // The kernel ends one process of the cgroup, which need not be the main one: that one then
     // fails by itself, and the reason is the memory all the same.
     let has_failed = start_error.is_none() && code != Some(0) && !supervisor.is_stopping;
-    let kills = supervisor
-        .parts
-        .cgroup
-        .as_ref()
-        .map_or(0, |(cgroups, path)| cgroups.out_of_memory_kills(path));
+    let (kills, refused) = supervisor.parts.cgroup.as_ref().map_or((0, 0), |(cgroups, path)| {
+        (cgroups.out_of_memory_kills(path), cgroups.refused_processes(path))
+    });
+    let crowded = (has_failed && refused > 0).then(|| PROCESS_LIMIT.to_owned());
     Exit {
         code,
         signal,
         out_of_memory: has_failed && kills > 0,
-        limit: supervisor.limit.clone(),
+        limit: supervisor.limit.clone().or(crowded),
         start_error,
         at: Timestamp::now(),
     }

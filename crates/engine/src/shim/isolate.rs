@@ -27,7 +27,7 @@ pub(super) fn leave_host() -> Result<Netlink, Refusal> {
 }
 
 /// Connects the new network to the bridge.
-pub(super) fn join_network(outside: &Netlink, link: &Link) -> Result<(), Refusal> {
+pub(crate) fn join_network(outside: &Netlink, link: &Link) -> Result<(), Refusal> {
     let bridge = outside
         .index(&link.bridge)
         .doing(|| format!("look up bridge {}", link.bridge))?

@@ -15,7 +15,7 @@ pub(crate) use lifecycle::{
     CancelArgs, DeployArgs, EnvArgs, EnvChangeArgs, EnvCommand, EnvListArgs, EnvSetArgs,
     EnvUnsetArgs, ExecArgs, LogsArgs, PsqlArgs, RestartArgs, RollbackArgs, RunArgs,
 };
-pub(crate) use roles::{EdgeArgs, LogFormat, ServerArgs};
+pub(crate) use roles::{BuildArgs, EdgeArgs, LogFormat, ServerArgs};
 pub(crate) use source::{
     BlueprintArgs, BlueprintCommand, ExplainFieldArgs, FixArgs, PlanArgs, ReadingArgs, SourceArgs,
     UpArgs, ValidateArgs,

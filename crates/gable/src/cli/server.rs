@@ -44,6 +44,7 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
         .build()
         .map_err(|error| failed("the runtime cannot be started", &error))?;
     let is_root = rustix::process::geteuid().is_root();
+    let concurrent_builds = std::thread::available_parallelism().map_or(2, usize::from);
     let config = control::Config {
         state_dir: paths.state_dir.clone(),
         run_dir: paths.run_dir.clone(),
@@ -60,7 +61,8 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
             refusal: Duration::from_secs(args.refusal_timeout),
             ..Timeouts::standard()
         },
-        concurrent_builds: std::thread::available_parallelism().map_or(2, usize::from),
+        concurrent_builds,
+        build_limits: settings.build.limits(&paths.state_dir, concurrent_builds),
         is_plain: args.plain || !is_root,
     };
     let outcome = runtime.block_on(serve(config));

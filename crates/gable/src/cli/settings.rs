@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::args::ServerArgs;
+use super::args::{BuildArgs, ServerArgs};
 use super::size::Size;
 
 /// Where the edge listens when nobody ever said otherwise.
@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) instance_disk: Option<Size>,
     /// How much of the disk instances leave to others.
     pub(crate) disk_reserve: Option<Size>,
+    /// How much of the machine one build may use.
+    pub(crate) build: BuildArgs,
 }
 
 impl Settings {
@@ -80,6 +82,7 @@ impl Settings {
         if args.operator_env.is_some() {
             self.operator_env.clone_from(&args.operator_env);
         }
+        self.build = args.build.over(self.build);
         // A file that is gone is no reason not to start: what runs needs no build.
         self.operator_env = self
             .operator_env

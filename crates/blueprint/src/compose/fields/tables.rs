@@ -2,9 +2,7 @@
 
 use super::Inside::{Each, Map, Own};
 use super::{Field, Place, row};
-use crate::catalog::Treatment::{
-    Equivalent as Same, Later, NotApplicable as None_, Translated as Near,
-};
+use crate::catalog::Treatment::{Equivalent as Same, NotApplicable as None_, Translated as Near};
 
 const CACHE: &str = "the layers of builds are cached by Gable";
 const BUILD_LATER: &str = "not given to builds";
@@ -69,7 +67,13 @@ pub(super) const FIELDS: &[Field] = &[
         "base images are asked for at each build that is not cached",
     ),
     row(Place::Build, "sbom", Own, None_, "a release names commit, inputs and digest itself"),
-    row(Place::Build, "secrets", Own, Later, "secrets are not given to builds yet"),
+    row(
+        Place::Build,
+        "secrets",
+        Each(Place::FileUse),
+        Same,
+        "small files that steps ask for; no layer keeps them",
+    ),
     row(Place::Build, "shm_size", Own, None_, BUILD_LATER),
     row(Place::Build, "ssh", Own, None_, "no keys of the host are given to builds"),
     row(Place::Build, "tags", Own, None_, "images are named by their content"),

@@ -1,6 +1,7 @@
 //! From a directory to a Blueprint, or to what compose files declare.
 
 pub(super) mod compose;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -132,8 +133,8 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
     let is_compose = blueprint.is_none();
     let mut source = Source {
         path: path.display().to_string(),
-        commit: snapshot.commit,
-        origin: snapshot.origin,
+        commit: snapshot.commit.clone(),
+        origin: snapshot.origin.clone(),
         notes: snapshot.notes.iter().map(ToString::to_string).collect(),
     };
     let understood = match blueprint {
@@ -153,8 +154,9 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
         }
     };
     source.notes.extend(understood.notes.iter().cloned());
-    let others =
-        other_sources(platform, &project, understood.blueprint.as_ref(), &mut source).await?;
+    let own = sources::Own::of(&path, request, &snapshot, &source);
+    let blueprint = understood.blueprint.as_ref();
+    let others = sources::other_sources(platform, (&project, &own), blueprint, &mut source).await?;
     Ok(Found {
         source,
         others,
@@ -235,49 +237,6 @@ async fn take_root(
         ));
     }
     Ok(())
-}
-
-/// Fetches what services take from elsewhere. A `repo` that is this very repository means the
-/// working tree; so does one that cannot be told from it by its name.
-async fn other_sources(
-    platform: &Platform,
-    project: &str,
-    blueprint: Option<&Blueprint>,
-    source: &mut Source,
-) -> Result<BTreeMap<String, Commit>, Error> {
-    let mut others = BTreeMap::new();
-    let services = blueprint.into_iter().flat_map(Blueprint::services);
-    for service in services {
-        let Some(repo) = &service.repo else { continue };
-        let is_this = match &source.origin {
-            Some(origin) => {
-                build::sources::names_same_repository(repo, origin)
-                    || last_part(repo) == last_part(origin)
-            }
-            None => true,
-        };
-        if is_this {
-            let note = format!("{}: `repo` is taken to be this directory", service.name);
-            if source
-                .origin
-                .as_ref()
-                .is_none_or(|origin| !build::sources::names_same_repository(repo, origin))
-            {
-                source.notes.push(note);
-            }
-            continue;
-        }
-        let branch = service.branch.as_deref();
-        let commit = platform.sources.fetch_remote(project, repo, branch).await?;
-        others.insert(service.name.clone(), commit);
-    }
-    Ok(others)
-}
-
-/// `name` of `https://host/owner/name.git`.
-fn last_part(url: &str) -> &str {
-    let url = url.trim_end_matches('/').trim_end_matches(".git");
-    url.rsplit(['/', ':']).next().unwrap_or(url)
 }
 
 /// The directory's name; of two directories with one name the second gets a number.

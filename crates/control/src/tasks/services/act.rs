@@ -121,6 +121,8 @@ fn start_build(platform: &Platform, seen: &Seen, deploy_id: &DeployId) -> Result
         toolchain: build::Toolchain::default(),
         owner_uid: seen.row.uid,
         logins: logins(platform, &release.service),
+        trust: build::Trust::Full,
+        private_names: environments::private_names(platform, &seen.row.environment_id)?,
     };
     let (platform_of_work, release_id) = (platform.clone(), release.id.clone());
     platform.background.start(build_key(&artifact_id), async move {

@@ -1,9 +1,10 @@
 //! The roles that Gable starts itself in.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use super::traffic::EdgeFlags;
 use crate::cli::size::Size;
@@ -47,6 +48,8 @@ pub(crate) struct ServerArgs {
         value_parser = clap::value_parser!(u64).range(1..=86_400)
     )]
     pub(crate) refusal_timeout: u64,
+    #[command(flatten)]
+    pub(crate) build: BuildArgs,
     /// Run instances as plain processes even as root
     #[arg(long)]
     pub(crate) plain: bool,
@@ -59,6 +62,43 @@ pub(crate) struct ServerArgs {
     /// Leave the terminal's session
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
+}
+
+/// How much of the machine one build may use. What is said here is remembered for the next start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub(crate) struct BuildArgs {
+    /// Memory of one build, in MiB, at least 256 [default: as it was last time, or three quarters of
+    /// the machine's divided by the builds that may run at once, and at least 2048]
+    #[arg(long = "build-memory", value_name = "MIB", value_parser = clap::value_parser!(u64).range(256..=1 << 30))]
+    pub(crate) memory_mib: Option<u64>,
+    /// Processes and threads of one build, at least 64 [default: as it was last time, or 4096]
+    #[arg(long = "build-processes", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(64..))]
+    pub(crate) processes: Option<u32>,
+    /// What one build may write to the disk, in MiB, at least 64 [default: as it was last time, or
+    /// 20480]
+    #[arg(long = "build-disk", value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=1 << 30))]
+    pub(crate) disk_mib: Option<u64>,
+}
+
+impl BuildArgs {
+    /// What is said here, and of the rest what was said before.
+    pub(crate) fn over(self, before: Self) -> Self {
+        Self {
+            memory_mib: self.memory_mib.or(before.memory_mib),
+            processes: self.processes.or(before.processes),
+            disk_mib: self.disk_mib.or(before.disk_mib),
+        }
+    }
+
+    /// The limits, with this machine's own for what nobody said.
+    pub(crate) fn limits(self, state_dir: &Path, concurrent_builds: usize) -> build::BuildLimits {
+        let mut limits = build::BuildLimits::of_machine(state_dir, concurrent_builds);
+        limits.memory_bytes = self.memory_mib.map_or(limits.memory_bytes, |mib| mib << 20);
+        limits.processes = self.processes.unwrap_or(limits.processes);
+        limits.disk.written_bytes =
+            self.disk_mib.map_or(limits.disk.written_bytes, |mib| mib << 20);
+        limits
+    }
 }
 
 /// How log lines look.

@@ -323,6 +323,13 @@ fn settle_service(
             file.source = seal(text, number);
         }
     }
+    for secret in service.docker.iter_mut().flat_map(|docker| &mut docker.secrets) {
+        let FileSource::Project(path) = &secret.source else { continue };
+        if let Kind::Small(text) = kind_of(path) {
+            number += 1;
+            secret.source = seal(text, number);
+        }
+    }
     service.container.files.extend(files);
     service.env.extend(values);
 }
