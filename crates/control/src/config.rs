@@ -5,6 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use reconcile::deploy::Timeouts;
+use reconcile::retention::Keep;
+
+/// Name of the file in the state directory that the edge keeps its table in.
+pub(crate) const ROUTES_FILE: &str = "routes.json";
 
 /// Settings of the control plane. All of them are given when it starts.
 #[derive(Debug, Clone)]
@@ -25,6 +29,10 @@ pub struct Config {
     pub registries: images::Registries,
     /// How long to wait for what.
     pub timeouts: Timeouts,
+    /// Work that fills the disk ends when less than this is free; `None` is a part of the disk.
+    pub disk_floor_bytes: Option<u64>,
+    /// What is kept of what is over.
+    pub keep: Keep,
     /// How many builds may run at once.
     pub concurrent_builds: usize,
     /// Bytes that each instance may have on the disk outside of disks and volumes.

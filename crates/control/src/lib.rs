@@ -7,11 +7,13 @@
 pub mod background;
 pub mod config;
 pub mod crash;
+pub mod disk;
 pub mod environments;
 pub mod error;
 pub mod events;
 pub mod ops;
 pub mod platform;
+pub mod restore;
 pub mod server;
 pub mod tasks;
 #[cfg(feature = "testing")]
@@ -20,6 +22,7 @@ pub mod testing;
 mod data_stores;
 mod init_files;
 mod instances;
+mod lineage;
 
 pub use config::Config;
 pub use error::Error;

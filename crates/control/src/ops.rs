@@ -4,6 +4,7 @@
 pub mod blueprints;
 pub mod databases;
 pub mod deploys;
+pub mod disk;
 pub mod env_vars;
 pub mod events;
 pub mod findings;

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::background::Background;
 use crate::config::Config;
+use crate::disk::Disk;
 use crate::error::Error;
 use crate::tasks::probes::Prober;
 use crate::tasks::routes::Publisher;
@@ -41,6 +42,11 @@ pub struct Inner {
     pub background: Background,
     /// The way to the edge.
     pub publisher: Publisher,
+    /// Whether there is room on the disk of the state.
+    pub disk: Disk,
+    /// Held to read by whatever writes releases down, and to write by what throws away what no
+    /// release needs.
+    pub applying: tokio::sync::RwLock<()>,
     /// How many builds may start now.
     pub build_slots: Arc<Semaphore>,
     /// When this process began.
@@ -114,6 +120,8 @@ impl Platform {
             sources: build::Sources::new(config.state_dir.join("repos")),
             prober: Prober::new(driver.clone()),
             background: Background::default(),
+            disk: Disk::default(),
+            applying: tokio::sync::RwLock::default(),
             publisher: Publisher::new(&config),
             build_slots: Arc::new(Semaphore::new(config.concurrent_builds.max(1))),
             started_at: Timestamp::now(),

@@ -27,6 +27,12 @@ use crate::platform::{Parts, Platform};
 /// Like all functions here, when the store cannot be used: then the test has failed.
 #[must_use]
 pub fn platform(directory: &Path) -> Platform {
+    platform_that_keeps(directory, reconcile::retention::Keep::default())
+}
+
+/// The same, with other limits of what is kept of what is over.
+#[must_use]
+pub fn platform_that_keeps(directory: &Path, keep: reconcile::retention::Keep) -> Platform {
     let config = Config {
         state_dir: directory.join("state"),
         run_dir: directory.join("run"),
@@ -36,6 +42,8 @@ pub fn platform(directory: &Path) -> Platform {
         operator_env: Vec::new(),
         registries: images::Registries::default(),
         timeouts: Timeouts::standard(),
+        disk_floor_bytes: Some(0),
+        keep,
         concurrent_builds: 1,
         instance_disk_bytes: None,
         disk_reserve_bytes: None,

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -32,6 +32,8 @@ use crate::run::Edge;
 /// A table with thousands of services is a few MiB.
 const MAX_TABLE_BYTES: usize = 64 * 1024 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often it is looked whether the socket is still where it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// [`Refusal::code`] of a table that is too old.
@@ -79,6 +81,9 @@ pub(crate) fn bind(path: &Path) -> Result<UnixListener, Error> {
 }
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
     // It appears under its name only when it has the right mode; what a dead edge left is replaced.
     let temporary = path.with_extension("new");
     match fs::remove_file(&temporary) {
@@ -91,10 +96,30 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Serves commands until the task is aborted.
-pub(crate) async fn serve(edge: Rc<Edge>, listener: UnixListener) {
+/// Serves commands until the task is aborted. A socket that was taken away, by what cleans `/run`,
+/// is made anew: nobody could tell this edge anything again.
+pub(crate) async fn serve(edge: Rc<Edge>, path: PathBuf, mut listener: UnixListener) {
+    let mut file = file_at(&path);
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = sleep(LOOK_EVERY) => {
+                if file.is_none() || file_at(&path) != file {
+                    match bind(&path) {
+                        Ok(anew) => {
+                            warn!("the control socket was taken away; it is made anew");
+                            (listener, file) = (anew, file_at(&path));
+                        }
+                        Err(cause) => warn!(
+                            error = &cause as &dyn std::error::Error,
+                            "the control socket was taken away"
+                        ),
+                    }
+                }
+                continue;
+            }
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(cause) => {
                 warn!(error = &cause as &dyn std::error::Error, "cannot accept a command");
@@ -119,6 +144,11 @@ pub(crate) async fn serve(edge: Rc<Edge>, listener: UnixListener) {
             }
         });
     }
+}
+
+/// Device and number of the file at this path.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 async fn command(edge: &Rc<Edge>, request: Request<Incoming>) -> Response<Full<Bytes>> {

@@ -73,7 +73,8 @@ pub fn run(config: Config) -> Result<(), Error> {
         edge.publish_ports().await;
         let control = control::bind(&edge.config.control_socket)?;
         info!(listen = ?edge.listen, generation = table.generation.0, "the edge serves");
-        let commands = spawn_local(control::serve(Rc::clone(&edge), control));
+        let path = edge.config.control_socket.clone();
+        let commands = spawn_local(control::serve(Rc::clone(&edge), path, control));
         let ports = spawn_local(published::keep_trying(Rc::clone(&edge)));
         let died = edge.stopped(&mut ended).await;
         commands.abort();

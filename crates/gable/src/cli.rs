@@ -7,6 +7,7 @@ mod completions;
 mod connect;
 mod context;
 mod deploys;
+mod disk;
 mod doctor;
 mod down;
 mod edge;
@@ -15,7 +16,9 @@ mod env_file;
 mod escape;
 mod exec;
 mod explain;
+mod install;
 mod interrupts;
+mod keep;
 mod logs;
 mod paint;
 mod paths;
@@ -23,6 +26,7 @@ mod plan;
 mod printer;
 mod psql;
 mod render;
+mod restore;
 mod run;
 mod selector;
 mod server;
@@ -39,6 +43,7 @@ mod watch;
 #[cfg(test)]
 mod fixtures;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -102,7 +107,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Outcome {
         .map_err(|error| Stop::usage(format!("`--state-dir` cannot be used: {error}")))?;
     match cli.command {
         // These have runtimes of their own, or none.
-        Command::Server(args) => server::run(paths, &args),
+        Command::Server(args) if args.command.is_none() => server::run(paths, &args.run),
         Command::Edge(args) => edge::run(args),
         Command::Blueprint(args) => blueprint::run(printer, &args),
         Command::Completions(args) => completions::run(printer, &args),
@@ -115,7 +120,12 @@ fn dispatch(cli: Cli, printer: Printer) -> Outcome {
                     let problem = Problem::new("host-error", "the runtime cannot be started");
                     Stop::failed(problem.detail(error.to_string()))
                 })?;
-            runtime.block_on(call(&Context { paths, printer }, command))
+            let context = Context { paths, printer, started: Cell::new(false) };
+            runtime.block_on(async {
+                let outcome = call(&context, command).await;
+                context.leave().await;
+                outcome
+            })
         }
     }
 }
@@ -137,8 +147,11 @@ async fn call(context: &Context, command: Command) -> Outcome {
         Command::Psql(args) => psql::run(context, &args).await,
         Command::Down(args) => down::run(context, &args).await,
         Command::Doctor => doctor::run(context).await,
-        Command::Server(_)
-        | Command::Edge(_)
+        Command::Disk(args) => disk::run(context, &args).await,
+        Command::Server(args) => server::command(context, args.command.as_ref()).await,
+        Command::Install(args) => install::install(context, &args).await,
+        Command::Uninstall(args) => install::uninstall(context, &args),
+        Command::Edge(_)
         | Command::Shim
         | Command::Builder
         | Command::Blueprint(_)

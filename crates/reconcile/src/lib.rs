@@ -5,8 +5,11 @@
 
 pub mod deploy;
 pub mod diagnosis;
+pub mod disk;
 pub mod filter;
+pub mod lineage;
 pub mod port;
+pub mod retention;
 pub mod route;
 pub mod service;
 pub mod source;

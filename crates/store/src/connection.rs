@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct Inner {
     readers: Mutex<Vec<Connection>>,
     sealer: Sealer,
     feed: Feed,
+    /// Transactions that were committed by this handle and its clones.
+    commits: AtomicU64,
 }
 
 impl Store {
@@ -65,7 +68,7 @@ impl Store {
             .map_err(|source| Error::file("make the state directory", directory, source))?;
         let path = directory.join(DATABASE_FILE);
         make_private(&path)?;
-        let _turn = take_turn(&directory.join(LOCK_FILE))?;
+        let _turn = take_turn_in(directory)?;
         let mut writer = Connection::open(&path)?;
         prepare(&writer).map_err(|error| refuse_foreign(error, &path))?;
         schema::migrate(&mut writer, &path)?;
@@ -90,6 +93,13 @@ impl Store {
         self.inner.feed.subscribe(subscriber);
     }
 
+    /// How many transactions were committed here so far: another number means that something may
+    /// have changed.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.inner.commits.load(Ordering::Relaxed)
+    }
+
     fn with(path: Option<PathBuf>, writer: Connection, sealer: Sealer) -> Self {
         let inner = Inner {
             path,
@@ -97,6 +107,7 @@ impl Store {
             readers: Mutex::default(),
             sealer,
             feed: Feed::default(),
+            commits: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -147,6 +158,7 @@ impl Store {
         let writing = Writing { transaction, newest_event: Cell::new(None) };
         let result = change(&writing)?;
         writing.transaction.commit()?;
+        self.inner.commits.fetch_add(1, Ordering::Relaxed);
         Ok((result, writing.newest_event.get()))
     }
 }
@@ -211,7 +223,9 @@ fn wait_for_turn(calls: i32) -> bool {
     BUSY_POLL.saturating_mul(calls.unsigned_abs()) < BUSY_TIMEOUT
 }
 
-fn take_turn(path: &Path) -> Result<File, Error> {
+/// The right to open the state of a directory, or to put another in its place.
+pub(crate) fn take_turn_in(directory: &Path) -> Result<File, Error> {
+    let path = &directory.join(LOCK_FILE);
     let failed = |source| Error::file("lock", path, source);
     let file = OpenOptions::new()
         .write(true)

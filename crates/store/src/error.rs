@@ -47,6 +47,14 @@ pub enum Error {
         /// The newest that this program knows.
         known: u32,
     },
+    /// The database does not hold together.
+    #[error("{path} is damaged: {verdict}")]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite found.
+        verdict: String,
+    },
     /// The database holds sealed values and the key file is gone.
     #[error("{0}, the key of all sealed values, is missing")]
     KeyMissing(PathBuf),
@@ -119,7 +127,10 @@ impl Error {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::File { .. } | Self::Database { .. } | Self::Malformed { .. } => "state-unusable",
+            Self::File { .. }
+            | Self::Database { .. }
+            | Self::Damaged { .. }
+            | Self::Malformed { .. } => "state-unusable",
             Self::DiskFull { .. } => "disk-full",
             Self::Foreign(_) => "state-foreign",
             Self::NewerSchema { .. } => "state-newer",
@@ -135,9 +146,12 @@ impl Error {
             Self::DiskFull { .. } => {
                 "free some room, then repeat; nothing was half-written".to_owned()
             }
-            Self::Foreign(path) => {
-                format!("move {} away, or choose another --state-dir", path.display())
-            }
+            Self::Foreign(path) => format!(
+                "`gable server restore` puts a copy in its place; or move {} away, or choose \
+                 another --state-dir",
+                path.display()
+            ),
+            Self::Damaged { .. } => "`gable server restore --list` shows the copies".to_owned(),
             Self::NewerSchema { .. } => {
                 "use the newer gable, or choose another --state-dir; state is never converted back"
                     .to_owned()

@@ -1,18 +1,34 @@
 //! Numbers that only go up.
 
 use model::Generation;
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
-use crate::row::first;
+use crate::row::{execute, first};
 use crate::{Error, Store};
 
-const EDGE: &str = "edge_generation";
+pub(crate) const EDGE: &str = "edge_generation";
 
 /// A generation for the edge that is newer than all before it, in the life of this state.
 pub fn next(store: &Store) -> Result<Generation, Error> {
     store.write("count the edge's generation", |tx| {
         Ok(Generation(u64::try_from(count(tx, EDGE)?).unwrap_or_default()))
     })
+}
+
+/// Goes on after `newest`, which the edge has been given by a newer state than this.
+pub fn raise(store: &Store, newest: Generation) -> Result<(), Error> {
+    store.write("count the edge's generation", |tx| raise_in(tx, newest))
+}
+
+pub(crate) fn raise_in(connection: &Connection, newest: Generation) -> Result<(), Error> {
+    let newest = i64::try_from(newest.0).unwrap_or(i64::MAX);
+    execute(
+        connection,
+        "INSERT INTO counters (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+        params![EDGE, newest],
+    )?;
+    Ok(())
 }
 
 /// Counts on from 1.

@@ -29,6 +29,7 @@ pub mod slug;
 
 pub mod artifacts;
 pub mod builds;
+pub mod copies;
 pub mod cron_runs;
 pub mod data_stores;
 pub mod databases;
@@ -41,6 +42,7 @@ pub mod jobs;
 pub mod key_values;
 pub mod projects;
 pub mod releases;
+pub mod retention;
 pub mod services;
 pub mod values;
 

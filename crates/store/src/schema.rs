@@ -44,6 +44,23 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     transaction.commit().map_err(failed)
 }
 
+/// Whether this is a database of ours that this program knows.
+///
+/// # Errors
+/// When it is not.
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+    if number("application_id")? != APPLICATION_ID {
+        return Err(Error::Foreign(path.to_owned()));
+    }
+    let known = u32::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    match u32::try_from(number("user_version")?) {
+        Ok(found) if found <= known => Ok(()),
+        Ok(found) => Err(Error::NewerSchema { path: path.to_owned(), found, known }),
+        Err(_) => Err(Error::Foreign(path.to_owned())),
+    }
+}
+
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }

@@ -29,7 +29,7 @@ mod writer;
 pub use follow::Follower;
 pub use line::{CUT, LogLine, MAX_TEXT_BYTES, Stream};
 pub use read::{Chunk, files, read_since, tail};
-pub use retain::{Removed, Retention, retain};
+pub use retain::{Removed, Retention, doomed, retain};
 pub use writer::{Limits, LogWriter};
 
 /// A log that could not be opened, read or removed.

@@ -37,32 +37,43 @@ pub struct Removed {
 /// # Errors
 /// When a directory cannot be listed or a file cannot be removed.
 pub fn retain(directory: &Path, retention: &Retention<'_>) -> Result<Removed, Error> {
+    let mut removed = Removed::default();
+    for (path, bytes) in doomed(directory, retention)? {
+        remove(&path)?;
+        removed.files += 1;
+        removed.bytes += bytes;
+    }
+    for (owner, _) in list(directory)? {
+        // Refused unless it is empty, which is all we want to know.
+        let _ = std::fs::remove_dir(owner);
+    }
+    Ok(removed)
+}
+
+/// What [`retain`] would throw away, with the size of each.
+///
+/// # Errors
+/// When a directory cannot be listed.
+pub fn doomed(directory: &Path, retention: &Retention<'_>) -> Result<Vec<(PathBuf, u64)>, Error> {
     let mut logs = Vec::new();
-    let owners = list(directory)?;
-    for (owner, metadata) in &owners {
+    for (owner, metadata) in &list(directory)? {
         if metadata.is_dir() {
             logs.extend(list(owner)?.into_iter().filter(|(_, metadata)| metadata.is_file()));
         }
     }
     logs.sort_by_key(|(_, metadata)| metadata.modified().ok());
     let mut total: u64 = logs.iter().map(|(_, metadata)| metadata.len()).sum();
-    let mut removed = Removed::default();
+    let mut doomed = Vec::new();
     for (path, metadata) in logs {
         if total <= retention.max_bytes && !is_old(&metadata, retention)
             || is_in_use(&path, retention)
         {
             continue;
         }
-        remove(&path)?;
         total -= metadata.len();
-        removed.files += 1;
-        removed.bytes += metadata.len();
+        doomed.push((path, metadata.len()));
     }
-    for (owner, _) in owners {
-        // Refused unless it is empty, which is all we want to know.
-        let _ = std::fs::remove_dir(owner);
-    }
-    Ok(removed)
+    Ok(doomed)
 }
 
 fn is_old(metadata: &Metadata, retention: &Retention<'_>) -> bool {

@@ -245,7 +245,8 @@ impl Platform {
             .append(true)
             .create(true)
             .open(self.state_dir().join("server.log"))?;
-        let mut command = self.command(&["server", "--detached"]);
+        // The test is the service manager: the edge does not start it again.
+        let mut command = self.command(&["server", "--detached", "--supervised"]);
         // It is not this value's to end: `down` does that.
         command.envs(env.iter().copied());
         command.kill_on_drop(false).stdout(Stdio::null()).stderr(log).spawn()?;
@@ -259,11 +260,23 @@ impl Platform {
         Ok(())
     }
 
-    /// Ends the control plane without a warning, and waits until it is gone.
+    /// Ends the control plane without a warning, and waits until it is gone. Nobody starts it again
+    /// but the test.
     ///
     /// # Errors
     /// When there is none.
     pub fn kill_server(&self) -> Result<()> {
+        // Word that it is to go on; without it the edge takes the end as one on purpose.
+        drop(std::fs::remove_file(self.run_dir().join("keep.json")));
+        self.lose_server()
+    }
+
+    /// Ends the control plane without a warning, as the kernel or a person may at any time, and waits
+    /// until it is gone.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn lose_server(&self) -> Result<()> {
         let servers = self.processes("server");
         ensure!(!servers.is_empty(), "there is no server to kill");
         for server in &servers {
@@ -333,7 +346,8 @@ impl Platform {
     }
 
     /// Where its sockets are.
-    fn run_dir(&self) -> PathBuf {
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
         let state = self.state_dir();
         let state = state.canonicalize().unwrap_or(state);
         let hash = Sha256::digest(state.display().to_string().as_bytes());

@@ -8,10 +8,10 @@ mod convert;
 mod error;
 mod request;
 mod rest;
+mod socket;
 mod stream;
 
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,10 +19,11 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use control::Platform;
 use control::ops::events::Feed;
-use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 pub use error::Error;
+
+use socket::ApiSocket;
 
 /// The largest request: variables of many services fit, a mistaken upload does not.
 const BODY_LIMIT: usize = 4 << 20;
@@ -49,13 +50,7 @@ pub async fn serve(
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     // The lock on the state directory proves that whoever left a socket here is gone.
-    match std::fs::remove_file(socket) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let listener = UnixListener::bind(socket)?;
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    let listener = ApiSocket::open(socket)?;
     let (shutdown, mut asked) = watch::channel(false);
     let feed = Feed::open(&platform);
     let app = App { platform, feed, shutdown: shutdown.clone() };

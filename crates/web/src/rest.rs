@@ -3,6 +3,7 @@
 mod blueprints;
 mod databases;
 mod deploys;
+mod disk;
 mod env_vars;
 mod events;
 mod instances;
@@ -22,6 +23,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route(paths::SERVER, get(server::info))
         .route(paths::SHUTDOWN, post(server::shutdown))
+        .route(paths::CLEAN, post(disk::clean))
         .route(paths::PLAN, post(blueprints::plan))
         .route(paths::APPLY, post(blueprints::apply))
         .route(paths::EVENTS, get(events::list))

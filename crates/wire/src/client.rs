@@ -11,11 +11,11 @@ use serde::de::DeserializeOwned;
 
 use crate::problem::{Failure, Problem};
 use crate::{
-    ApplyReply, ApplyRequest, CancelRequest, Connection, ConnectionQuery, DeployRef, DeployRequest,
-    DownRequest, EnvChange, EnvChangeReply, EnvEntry, EnvQuery, Event, EventQuery, InstanceQuery,
-    InstanceRef, JobQuery, JobRef, JobRequest, JobStatus, LogLine, LogQuery, PlanReply,
-    RestartRequest, RollbackRequest, ServerInfo, ShutdownReply, ShutdownRequest, Status,
-    StatusQuery, paths,
+    ApplyReply, ApplyRequest, CancelRequest, CleanReply, CleanRequest, Connection, ConnectionQuery,
+    DeployRef, DeployRequest, DownRequest, EnvChange, EnvChangeReply, EnvEntry, EnvQuery, Event,
+    EventQuery, InstanceQuery, InstanceRef, JobQuery, JobRef, JobRequest, JobStatus, LogLine,
+    LogQuery, PlanReply, RestartRequest, RollbackRequest, ServerInfo, ShutdownReply,
+    ShutdownRequest, Status, StatusQuery, paths,
 };
 
 /// How long a server may take to say that it is there.
@@ -248,7 +248,15 @@ impl Client {
         Ok(Lines::new(self.send(sent, "POST", paths::DOWN).await?, paths::DOWN))
     }
 
-    /// Ends the server.
+    /// Throws away what nobody needs, or asks what that would be.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn clean(&self, request: &CleanRequest) -> Result<CleanReply, Error> {
+        self.post(paths::CLEAN, request).await
+    }
+
+    /// Asks the server to end.
     ///
     /// # Errors
     /// See [`Error`].

@@ -14,6 +14,7 @@ pub mod blueprints;
 mod client;
 pub mod databases;
 pub mod deploys;
+pub mod disk;
 pub mod env_vars;
 pub mod events;
 pub mod instances;
@@ -34,6 +35,7 @@ pub use databases::{Connection, ConnectionQuery};
 pub use deploys::{
     CancelRequest, DeployRef, DeployRequest, DeployStatus, Proof, RestartRequest, RollbackRequest,
 };
+pub use disk::{CleanReply, CleanRequest, Freed};
 pub use env_vars::{EnvChange, EnvChangeReply, EnvEntry, EnvQuery, Pair};
 pub use events::{Event, EventQuery};
 pub use instances::{InstanceQuery, InstanceRef};

@@ -35,5 +35,7 @@ pub const INSTANCE: &str = "/v1/instance";
 pub const CONNECTION: &str = "/v1/databases/connection";
 /// `POST` [`crate::DownRequest`] → stream of [`crate::Event`] that ends when everything has stopped.
 pub const DOWN: &str = "/v1/down";
+/// `POST` [`crate::CleanRequest`] → [`crate::CleanReply`].
+pub const CLEAN: &str = "/v1/disk/clean";
 /// `POST` [`crate::ShutdownRequest`] → [`crate::ShutdownReply`].
 pub const SHUTDOWN: &str = "/v1/shutdown";

@@ -169,6 +169,8 @@ pub struct Applied {
 /// When the source cannot be read, or there is no Blueprint in it.
 pub async fn plan(platform: &Platform, request: &Request) -> Result<Draft, Error> {
     check(request)?;
+    // It takes a snapshot, as an apply does.
+    platform.disk.check()?;
     let reading = read::read(platform, request).await?;
     let picture = facts::Picture::imagined(platform, &reading, request)?;
     compare::draft(platform, &reading, &picture).await.map(|(draft, _)| draft)
@@ -180,6 +182,9 @@ pub async fn plan(platform: &Platform, request: &Request) -> Result<Draft, Error
 /// When the source cannot be read, there is no Blueprint in it, or the store refuses.
 pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Error> {
     check(request)?;
+    platform.disk.check()?;
+    // What it finds on the disk must be there when it has written down that it is needed.
+    let _applying = platform.applying.read().await;
     if let Some(env) = &request.operator_env {
         let mut merged = platform.config.operator_env.clone();
         merged.retain(|(key, _)| !env.iter().any(|(given, _)| given == key));

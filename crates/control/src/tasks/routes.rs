@@ -4,7 +4,9 @@
 //! changes a route writes it down first and publishes then; a crash in between is made good by the
 //! next publication.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -28,6 +30,13 @@ const EDGE_END_LIMIT: Duration = Duration::from_secs(35);
 const EDGE_START_POLL: Duration = Duration::from_millis(10);
 /// How often the edge is looked after.
 const CARE_INTERVAL: Duration = Duration::from_secs(2);
+/// An edge that cannot be started is tried again after longer and longer pauses, up to this one.
+const CARE_INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// How much of the end of the edge's log is told when it does not start.
+const EDGE_LOG_TAIL_BYTES: u64 = 4096;
+
+/// The code of an edge that does not start.
+pub(crate) const EDGE_FAILED: &str = "edge-failed";
 
 /// The way to the edge. One publication at a time.
 pub struct Publisher {
@@ -290,14 +299,21 @@ fn is_as_asked(config: &Config, status: &Status) -> bool {
 async fn start_edge(platform: &Platform) -> Result<(), Error> {
     let config = &platform.config;
     let log_path = config.state_dir.join("edge.log");
-    let log = std::fs::File::create(&log_path)
+    // Appended to, so that it can be shortened while the edge has it open.
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path)
         .map_err(Error::host(format!("write {}", log_path.display())))?;
+    let log_start = log.metadata().map_or(0, |metadata| metadata.len());
     let (program, leading) =
         config.executable.split_first().expect("the executable is the first word");
     let mut command = tokio::process::Command::new(program);
     command.args(leading).arg("edge");
     command.arg("--control-socket").arg(config.edge_socket());
-    command.arg("--table").arg(config.state_dir.join("routes.json"));
+    command.arg("--table").arg(config.state_dir.join(crate::config::ROUTES_FILE));
+    // It looks after the control plane, as the control plane looks after it.
+    command.arg("--keep").arg(&config.state_dir);
     for address in &config.listen {
         command.arg("--listen").arg(address.to_string());
     }
@@ -319,28 +335,47 @@ async fn start_edge(platform: &Platform) -> Result<(), Error> {
         }
         let has_ended = child.try_wait().map_err(Error::host("watch the edge"))?.is_some();
         if has_ended || tokio::time::Instant::now() >= deadline {
-            let said = std::fs::read_to_string(&log_path).unwrap_or_default();
-            return Err(edge_problem(said.trim()).into());
+            return Err(edge_problem(said_since(&log_path, log_start).trim()).into());
         }
         tokio::time::sleep(EDGE_START_POLL).await;
     }
 }
 
+/// What the edge wrote since `start`, at most its last part.
+fn said_since(log: &Path, start: u64) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(log)?;
+        let end = file.metadata()?.len();
+        file.seek(SeekFrom::Start(start.max(end.saturating_sub(EDGE_LOG_TAIL_BYTES))))?;
+        let mut bytes = Vec::new();
+        file.take(EDGE_LOG_TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
 fn edge_problem(said: &str) -> model::Problem {
-    model::Problem::new("edge-failed", "the edge does not start")
+    model::Problem::new(EDGE_FAILED, "the edge does not start")
         .detail(said.to_owned())
         .hint("if another program has the port, choose one with `--port`")
 }
 
 /// Looks after the edge for as long as the control plane lives.
 pub async fn run(platform: Platform) {
+    let mut pause = CARE_INTERVAL;
     loop {
-        tokio::time::sleep(CARE_INTERVAL).await;
-        if platform.publisher.status().await.is_err()
-            && let Err(error) = ensure_edge(&platform).await
-        {
+        tokio::time::sleep(pause).await;
+        if platform.publisher.status().await.is_ok() {
+            pause = CARE_INTERVAL;
+        } else if let Err(error) = ensure_edge(&platform).await {
+            pause = (pause * 2).min(CARE_INTERVAL_MAX);
             let problem = error.problem();
-            tracing::error!(detail = problem.detail, "{}", problem.message);
+            tracing::error!(
+                detail = problem.detail,
+                "{}; it is tried again in {} s",
+                problem.message,
+                pause.as_secs()
+            );
         }
     }
 }

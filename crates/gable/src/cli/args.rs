@@ -15,7 +15,10 @@ pub(crate) use lifecycle::{
     CancelArgs, DeployArgs, EnvArgs, EnvChangeArgs, EnvCommand, EnvListArgs, EnvSetArgs,
     EnvUnsetArgs, ExecArgs, LogsArgs, PsqlArgs, RestartArgs, RollbackArgs, RunArgs,
 };
-pub(crate) use roles::{BuildArgs, EdgeArgs, LogFormat, ServerArgs};
+pub(crate) use roles::{
+    BuildArgs, DiskArgs, DiskCommand, EdgeArgs, InstallArgs, LogFormat, ServerArgs, ServerCommand,
+    ServerCommandArgs, ServerRestoreArgs, ServerStartArgs,
+};
 pub(crate) use source::{
     BlueprintArgs, BlueprintCommand, ExplainFieldArgs, FixArgs, PlanArgs, ReadingArgs, SourceArgs,
     UpArgs, ValidateArgs,
@@ -132,9 +135,14 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
-    /// Run the control plane (`up` starts it by itself)
-    #[command(hide = true)]
-    Server(ServerArgs),
+    /// Show who holds what of the disk, and clean
+    Disk(DiskArgs),
+    /// Start, stop or look at the server (`up` starts it by itself)
+    Server(ServerCommandArgs),
+    /// Let systemd keep the server and start it with the machine
+    Install(InstallArgs),
+    /// Take that unit away again
+    Uninstall(InstallArgs),
     /// Run the edge (the control plane starts it by itself)
     #[command(hide = true)]
     Edge(EdgeArgs),

@@ -31,6 +31,8 @@ pub(crate) struct Launch {
     pub(crate) listen: Vec<SocketAddr>,
     /// A file with the operator's variables.
     pub(crate) operator_env: Option<PathBuf>,
+    /// Further words for `gable server`.
+    pub(crate) more: Vec<String>,
 }
 
 /// A server that answers.
@@ -97,6 +99,7 @@ fn spawn(launch: &Launch, log: &Path) -> Result<Child, Stop> {
     if let Some(file) = &launch.operator_env {
         command.arg("--operator-env").arg(file);
     }
+    command.args(&launch.more);
     command.current_dir("/").stdin(Stdio::null()).stdout(output).stderr(errors);
     command.spawn().map_err(failed)
 }

@@ -6,11 +6,15 @@ use serde::Serialize;
 
 use super::connect;
 use super::context::Context;
+use super::disk;
 use super::paint::Paint;
-use super::render::Table;
+use super::render::{Table, bytes};
 use super::stop::{DONE, FAILED, Outcome};
 
 mod tools;
+
+/// Kinds of what holds most of the disk that are named.
+const KINDS_SHOWN: usize = 4;
 
 /// One line of the report.
 #[derive(Debug, Clone, Serialize)]
@@ -49,10 +53,18 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     let is_good = engine.iter().chain(&tools).all(|line| line.verdict != Verdict::Bad);
     let exit = if is_good { DONE } else { FAILED };
     let printer = context.printer;
+    let usage = match context.paths.state_dir.exists() {
+        true => disk::measure(context).await.ok(),
+        false => None,
+    };
     if printer.json {
         let report = serde_json::json!({
             "ok": is_good, "engine": engine, "tools": tools,
             "state_dir": context.paths.state_dir, "run_dir": context.paths.run_dir,
+            "disk": usage.as_ref().map(|usage| serde_json::json!({
+                "free_bytes": usage.space.free_bytes, "total_bytes": usage.space.total_bytes,
+                "held_bytes": usage.holdings.iter().map(|holding| holding.bytes).sum::<u64>(),
+            })),
         });
         return printer.json_pretty(&report).map(|()| exit);
     }
@@ -67,6 +79,13 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     places.row(["state".into(), context.paths.state_dir.display().to_string()]);
     places.row(["sockets".into(), context.paths.run_dir.display().to_string()]);
     places.row(["server".into(), server]);
+    if let Some(usage) = &usage {
+        let kinds = disk::by_kind(&usage.holdings).into_iter().take(KINDS_SHOWN);
+        let kinds: Vec<String> =
+            kinds.map(|(kind, size)| format!("{} {}", bytes(size), kind.words())).collect();
+        places.row(["disk".into(), disk::left(usage)]);
+        places.row(["holds".into(), kinds.join(", ")]);
+    }
     text.push_str(&format!("\n{}\n{}", printer.out().bold("Here"), places.render(4)));
     printer.data(&text).map(|()| exit)
 }

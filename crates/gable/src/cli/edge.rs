@@ -3,6 +3,7 @@
 use wire::Problem;
 
 use super::args::{EdgeArgs, LogFormat};
+use super::keep;
 use super::server;
 use super::stop::{DONE, Outcome, Stop, chain};
 
@@ -11,6 +12,9 @@ pub(crate) fn run(args: EdgeArgs) -> Outcome {
     server::start_logging(&args.log, LogFormat::Text)?;
     // Fails only for the leader of a group, which has left the control plane's session already.
     let _ = rustix::process::setsid();
+    if let (Some(state_dir), Some(run_dir)) = (args.keep, args.control_socket.parent()) {
+        keep::watch(state_dir, run_dir.to_owned());
+    }
     let config = edge::Config {
         listen: args.listen,
         control_socket: args.control_socket,

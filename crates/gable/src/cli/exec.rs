@@ -27,7 +27,7 @@ pub(crate) async fn run(context: &Context, args: &ExecArgs) -> Outcome {
 }
 
 async fn exec(context: &Context, args: &ExecArgs) -> Outcome {
-    let connected = context.server().await?;
+    let connected = context.running().await?;
     let status = connected.client.status(&StatusQuery::default()).await?;
     let found = selector::find(&status, Kind::Any, &args.service, context.here().as_deref())?;
     let id = Some(found.thing.id().to_owned());

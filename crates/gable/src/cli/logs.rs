@@ -18,7 +18,7 @@ const NAME_COLUMNS_MAX: usize = 24;
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &LogsArgs) -> Outcome {
-    let connected = context.server().await?;
+    let connected = context.running().await?;
     let status = connected.client.status(&StatusQuery::default()).await?;
     let wanted = Wanted::find(context, args, &status)?;
     let query = LogQuery {

@@ -16,6 +16,7 @@ pub(crate) async fn run(context: &Context, args: &PlanArgs) -> Outcome {
         paths: context.paths.clone(),
         listen: args.source.listen.asked(),
         operator_env: args.source.operator_env.clone(),
+        more: Vec::new(),
     };
     let connected = connect::ensure(&launch).await?;
     let reply = connected.client.plan(&request).await;

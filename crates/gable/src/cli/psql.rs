@@ -10,7 +10,7 @@ use super::stop::{COULD_NOT_RUN, DONE, Outcome};
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &PsqlArgs) -> Outcome {
-    let client = context.server().await?.client;
+    let client = context.running().await?.client;
     let status = client.status(&StatusQuery::default()).await?;
     let here = context.here();
     let (database, arguments) = args.parts();

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use reconcile::retention::Keep;
 use serde::{Deserialize, Serialize};
 
 use super::args::{BuildArgs, ServerArgs};
@@ -42,7 +43,7 @@ const INHERITED: [&str; 19] = [
 ];
 
 /// What a server was told.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Settings {
     /// Where the edge listens.
@@ -57,6 +58,18 @@ pub(crate) struct Settings {
     pub(crate) disk_reserve: Option<Size>,
     /// How much of the machine one build may use.
     pub(crate) build: BuildArgs,
+    /// Earlier releases of each service that are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_releases: Option<u32>,
+    /// Days for which logs and records of what is over are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_days: Option<u32>,
+    /// All logs together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_logs: Option<Size>,
+    /// Builds end when less of the disk is free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk_floor: Option<Size>,
 }
 
 impl Settings {
@@ -79,6 +92,11 @@ impl Settings {
         args.edge.apply(&mut self.edge);
         self.instance_disk = args.instance_disk.or(self.instance_disk);
         self.disk_reserve = args.disk_reserve.or(self.disk_reserve);
+        let keep = &args.keep;
+        self.keep_releases = keep.keep_releases.or(self.keep_releases);
+        self.keep_days = keep.keep_days.or(self.keep_days);
+        self.keep_logs = keep.keep_logs.or(self.keep_logs);
+        self.disk_floor = keep.disk_floor.or(self.disk_floor);
         if args.operator_env.is_some() {
             self.operator_env.clone_from(&args.operator_env);
         }
@@ -95,18 +113,38 @@ impl Settings {
         self.instance_disk.unwrap_or(Size::of_bytes(DEFAULT_INSTANCE_DISK)).bytes()
     }
 
+    /// What is kept of what is over.
+    pub(crate) fn keep(&self) -> Keep {
+        let usual = Keep::default();
+        Keep {
+            releases: self.keep_releases.map_or(usual.releases, |number| number as usize),
+            days: self.keep_days.map_or(usual.days, i64::from),
+            log_bytes: match self.keep_logs {
+                Some(size) => size.bytes().unwrap_or(u64::MAX),
+                None => usual.log_bytes,
+            },
+        }
+    }
+
+    /// The operator's floor of the disk, in bytes.
+    pub(crate) fn disk_floor_bytes(&self) -> Option<u64> {
+        self.disk_floor.map(|size| size.bytes().unwrap_or(0))
+    }
+
     /// Writes it down.
     ///
     /// # Errors
     /// When the state directory cannot be written.
-    pub(crate) fn remember(self, state_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn remember(&self, state_dir: &Path) -> io::Result<()> {
+        if Self::remembered(state_dir) == *self {
+            return Ok(());
+        }
         let path = path(state_dir);
         let new = path.with_extension("json.new");
         let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(&self)?)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.sync_all()?;
-        fs::rename(&new, &path)?;
-        Ok(self)
+        fs::rename(&new, &path)
     }
 }
 

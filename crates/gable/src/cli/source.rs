@@ -36,6 +36,15 @@ pub(crate) fn request(args: &SourceArgs) -> Result<ApplyRequest, Stop> {
     })
 }
 
+/// A file that a server is told of, which may work elsewhere.
+///
+/// # Errors
+/// When it is not there.
+pub(crate) fn canonical(file: &Path) -> Result<PathBuf, Stop> {
+    file.canonicalize()
+        .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))
+}
+
 /// The folder and the file in it; PATH may name the file itself.
 fn place(args: &SourceArgs) -> Result<(PathBuf, Vec<PathBuf>), Stop> {
     let missing = |path: &Path, error: std::io::Error| {

@@ -1,7 +1,7 @@
 //! `gable status`.
 
 use jiff::Timestamp;
-use wire::{ShutdownRequest, Status, StatusQuery};
+use wire::{Status, StatusQuery};
 
 use super::args::StatusArgs;
 use super::context::Context;
@@ -10,20 +10,22 @@ use super::selector;
 use super::stop::{DONE, FAILED, Outcome};
 use super::watch;
 
+/// What is said where there is state and no server.
+const NOTHING_RUNS: &str = "nothing runs here; `gable up` starts a project, and `gable server start` \
+    what ran before a restart of the machine";
+
 /// Runs it. Exits with 1 when something does not do what it should.
 pub(crate) async fn run(context: &Context, args: &StatusArgs) -> Outcome {
-    let mut status = match context.server().await {
-        Ok(connected) => {
-            let status = connected.client.status(&StatusQuery::default()).await?;
-            if connected.is_new {
-                // It was started for this answer, unless there was something to take up again.
-                connected.client.shutdown(&ShutdownRequest { only_if_idle: true }).await?;
-            }
-            status
-        }
+    let mut status = match context.running().await {
+        Ok(connected) => connected.client.status(&StatusQuery::default()).await?,
         Err(stop) if stop.is_not("server-not-running") => return Err(stop),
         Err(stop) if args.project.is_some() => return Err(stop),
-        Err(_) => Status::default(),
+        Err(_) => {
+            if context.has_state() {
+                context.printer.say(NOTHING_RUNS);
+            }
+            Status::default()
+        }
     };
     if let Some(name) = &args.project {
         let project = selector::project(&status, Some(name), None)?.clone();
@@ -31,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: &StatusArgs) -> Outcome {
     }
     if context.printer.json {
         context.printer.json_pretty(&status)?;
-    } else {
+    } else if !(status.projects.is_empty() && context.has_state()) {
         let text = render::status(&status, Timestamp::now(), context.printer.out());
         context.printer.data(&text)?;
     }

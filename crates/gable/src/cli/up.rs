@@ -54,14 +54,11 @@ pub(crate) async fn run(context: &Context, args: &UpArgs) -> Outcome {
 }
 
 fn launch(context: &Context, args: &UpArgs) -> Result<Launch, Stop> {
-    let operator_env = args.source.operator_env.as_deref().map(|file| {
-        file.canonicalize()
-            .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))
-    });
     Ok(Launch {
         paths: context.paths.clone(),
         listen: args.source.listen.asked(),
-        operator_env: operator_env.transpose()?,
+        operator_env: args.source.operator_env.as_deref().map(source::canonical).transpose()?,
+        more: Vec::new(),
     })
 }
 

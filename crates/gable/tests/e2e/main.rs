@@ -8,6 +8,8 @@
 
 mod commits;
 mod crashes;
+mod disks;
+mod heals;
 mod hello;
 mod rollouts;
 mod shop;

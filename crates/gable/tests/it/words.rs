@@ -29,6 +29,10 @@ fn the_first_help_fits_on_a_screen_and_has_examples() {
           doctor       Show what this machine can do, and what is missing
           explain      Explain a problem code
           completions  Print completions for a shell
+          disk         Show who holds what of the disk, and clean
+          server       Start, stop or look at the server (`up` starts it by itself)
+          install      Let systemd keep the server and start it with the machine
+          uninstall    Take that unit away again
 
         Options:
           -h, --help     Print help
@@ -80,6 +84,10 @@ fn each_command_has_a_help_with_examples() {
         "down",
         "explain",
         "completions",
+        "disk",
+        "server",
+        "install",
+        "uninstall",
     ];
     for command in commands {
         let said = run(&[command, "--help"]);
@@ -94,7 +102,7 @@ fn each_command_has_a_help_with_examples() {
 #[test]
 fn roles_that_nobody_types_are_not_shown() {
     let help = run(&["--help"]).stdout;
-    for role in ["server", "edge", "shim"] {
+    for role in ["edge", "shim", "builder"] {
         assert!(!help.contains(&format!("\n  {role} ")), "{help}");
     }
 }

@@ -1,5 +1,6 @@
 //! The store on a real file system, with real processes beside it.
 
+mod copies;
 mod crash;
 mod deploys;
 mod events;

@@ -151,9 +151,15 @@ fn logins(platform: &Platform, service: &model::Service) -> Vec<build::docker::L
         .collect()
 }
 
-async fn run_build(platform: &Platform, mut request: build::BuildRequest, release_id: &ReleaseId) {
+async fn run_build(platform: &Platform, request: build::BuildRequest, release_id: &ReleaseId) {
     let Ok(_slot) = platform.build_slots.clone().acquire_owned().await else { return };
-    let result = try_build(platform, &mut request).await;
+    let mut attempt = request.clone();
+    let result = tokio::select! {
+        // A disk that is full before the build begins must not be made fuller.
+        biased;
+        () = platform.disk.filled() => Err(full_disk(platform, &request).await),
+        result = try_build(platform, &mut attempt) => result,
+    };
     let status = match result {
         Ok(artifact) => store::artifacts::insert(&platform.store, &artifact, Timestamp::now())
             .map(|()| BuildStatus::Succeeded),
@@ -169,6 +175,15 @@ async fn run_build(platform: &Platform, mut request: build::BuildRequest, releas
     if let Err(error) = remove_instance(platform, &request.instance_id).await {
         tracing::warn!("cannot tidy up after a build: {error}");
     }
+}
+
+/// Ends a build because the disk is full, takes its files away, and says who holds what.
+async fn full_disk(platform: &Platform, request: &build::BuildRequest) -> build::Failure {
+    if let Err(failure) = build::cancel(&platform.build, platform.driver.as_ref(), request).await {
+        tracing::warn!("cannot end a build on a full disk: {}", failure.problem.message);
+    }
+    let problem = platform.disk.told().await;
+    build::Failure { problem, log_tail: Vec::new(), first_cause: None }
 }
 
 async fn try_build(
