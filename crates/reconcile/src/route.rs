@@ -44,8 +44,14 @@ pub struct Routed<'a> {
 pub struct NamedStore {
     /// Where it lives.
     pub environment_id: EnvironmentId,
-    /// Every name it has.
+    /// What its file calls it.
+    pub name: String,
+    /// Whether that file is a compose file.
+    pub is_compose: bool,
+    /// Names that are its own: the short one first, and its id.
     pub names: Vec<String>,
+    /// Names that its file gives it beside its own.
+    pub aliases: Vec<String>,
     /// Where it is; `None` while it is not running.
     pub address: Option<IpAddr>,
     /// The port that it listens on.
@@ -267,32 +273,68 @@ fn backend(routed: &Routed<'_>) -> Backend {
     }
 }
 
+/// How strong a claim to a name is. Of two, the stronger one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// What a Blueprint calls it: references give short names, which are made of it.
+    Name,
+    /// Its short name, which nobody else of the environment has, and hosts that lead to the edge.
+    Slug,
+    /// A name that a file gives it beside its own. Several services may share one.
+    Alias,
+    /// What a compose file calls it: others reach it under exactly that.
+    ComposeName,
+}
+
 fn zone(network: &NetworkOf, services: &[Routed<'_>], stores: &[NamedStore]) -> Zone {
-    let mut names: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    let mut claims: Vec<(Claim, String, Vec<IpAddr>)> = Vec::new();
+    let mut claim = |claim: Claim, name: &str, to: &[IpAddr]| {
+        claims.push((claim, name.to_ascii_lowercase(), to.to_vec()));
+    };
     for routed in services {
         if let Some(host) = routed.public_host {
-            names.insert(host.to_owned(), vec![network.gateway]);
+            claim(Claim::Slug, host, &[network.gateway]);
         }
         if routed.environment_id != &network.environment_id {
             continue;
         }
-        let shared = routed.service.container.base_routes.iter().filter_map(shared_host);
-        names.extend(shared.map(|host| (host, vec![network.gateway])));
-        let addresses = private_addresses(routed);
-        if routed.service.kind != ServiceKind::Static && !addresses.is_empty() {
-            names.insert(format!("{}-discovery", routed.slug), addresses.clone());
-            for alias in &routed.service.container.aliases {
-                names.insert(alias.to_ascii_lowercase(), addresses.clone());
-            }
-            names.insert(routed.slug.to_owned(), addresses);
+        for host in routed.service.container.base_routes.iter().filter_map(shared_host) {
+            claim(Claim::Slug, &host, &[network.gateway]);
         }
+        let addresses = private_addresses(routed);
+        if routed.service.kind == ServiceKind::Static || addresses.is_empty() {
+            continue;
+        }
+        claim(Claim::Slug, routed.slug, &addresses);
+        claim(Claim::Slug, &format!("{}-discovery", routed.slug), &addresses);
+        for alias in &routed.service.container.aliases {
+            claim(Claim::Alias, alias, &addresses);
+        }
+        let is_compose = routed.service.container.without_platform_env;
+        let own = if is_compose { Claim::ComposeName } else { Claim::Name };
+        claim(own, &routed.service.name, &addresses);
     }
     for store in stores.iter().filter(|store| store.environment_id == network.environment_id) {
+        // A name whose owner is not running is known all the same: nobody outside is asked.
+        let addresses: Vec<IpAddr> = store.address.into_iter().collect();
         for name in &store.names {
-            // A name whose owner is not running is known all the same: nobody outside is asked.
-            names.insert(name.clone(), store.address.into_iter().collect());
+            claim(Claim::Slug, name, &addresses);
+        }
+        for alias in &store.aliases {
+            claim(Claim::Alias, alias, &addresses);
+        }
+        let own = if store.is_compose { Claim::ComposeName } else { Claim::Name };
+        claim(own, &store.name, &addresses);
+    }
+    claims.sort_by_key(|(claim, ..)| *claim);
+    let mut names: BTreeMap<String, (Claim, Vec<IpAddr>)> = BTreeMap::new();
+    for (claim, name, to) in claims {
+        match names.get_mut(&name) {
+            Some((Claim::Alias, known)) if claim == Claim::Alias => known.extend(to),
+            _ => drop(names.insert(name, (claim, to))),
         }
     }
+    let names = names.into_iter().map(|(name, (_, to))| (name, to)).collect();
     Zone { environment_id: network.environment_id.clone(), gateway: network.gateway, names }
 }
 

@@ -214,13 +214,13 @@ async fn named_stores(platform: &Platform) -> Result<Vec<NamedStore>, Error> {
     let mut stores = Vec::new();
     for row in store::databases::list_all(&platform.store)? {
         let port = store_port(platform, databases::POSTGRES_PORT, row.port_hint);
-        let compose = row.definition.compose.clone();
-        stores.push(named_store(platform, &row, (row.id.as_str(), port, compose)).await);
+        let definition = (row.definition.name.as_str(), &row.definition.compose);
+        stores.push(named_store(platform, &row, (row.id.as_str(), port), definition).await);
     }
     for row in store::key_values::list_all(&platform.store)? {
         let port = store_port(platform, databases::KEY_VALUE_PORT, row.port_hint);
-        let compose = row.definition.compose.clone();
-        stores.push(named_store(platform, &row, (row.id.as_str(), port, compose)).await);
+        let definition = (row.definition.name.as_str(), &row.definition.compose);
+        stores.push(named_store(platform, &row, (row.id.as_str(), port), definition).await);
     }
     Ok(stores)
 }
@@ -228,16 +228,18 @@ async fn named_stores(platform: &Platform) -> Result<Vec<NamedStore>, Error> {
 async fn named_store<D: Declaration>(
     platform: &Platform,
     row: &DataStoreRow<D>,
-    (id, port, compose): (&str, u16, ComposeStore),
+    (id, port): (&str, u16),
+    (name, compose): (&str, &ComposeStore),
 ) -> NamedStore {
-    let mut names = vec![row.slug.clone(), id.to_owned()];
-    names.extend(compose.aliases.iter().map(|name| name.to_ascii_lowercase()));
     NamedStore {
         environment_id: row.environment_id.clone(),
-        names,
+        name: name.to_owned(),
+        is_compose: !compose.image.is_empty(),
+        names: vec![row.slug.clone(), id.to_owned()],
+        aliases: compose.aliases.clone(),
         address: store_address(platform, id, row.instance_id.as_ref()).await,
         port,
-        published: compose.published,
+        published: compose.published.clone(),
         counted_as: counted_as(id),
         instance_id: row.instance_id.clone(),
     }

@@ -159,6 +159,7 @@ mod tests {
             private: [
                 ("api".to_owned(), vec![address(2)]),
                 ("api-discovery".to_owned(), vec![address(2), address(3)]),
+                ("order_service".to_owned(), vec![address(4)]),
                 ("many".to_owned(), (1..=200).map(address).collect()),
             ]
             .into(),
@@ -191,6 +192,7 @@ mod tests {
     fn names_are_answered_for_and_others_refused_or_forwarded() {
         check("api.", RecordType::A, ResponseCode::NoError, &["10.77.1.2"]);
         check("API.", RecordType::A, ResponseCode::NoError, &["10.77.1.2"]);
+        check("Order_Service.", RecordType::A, ResponseCode::NoError, &["10.77.1.4"]);
         check("api.", RecordType::AAAA, ResponseCode::NoError, &[]);
         check("api.", RecordType::MX, ResponseCode::NoError, &[]);
         check("nobody.", RecordType::A, ResponseCode::NXDomain, &[]);

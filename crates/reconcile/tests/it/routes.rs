@@ -107,11 +107,114 @@ fn aliases_are_names_of_the_private_network() {
     }
 }
 
+/// Names and last bytes of addresses, in the network of services that are called so.
+fn names_of(services: &[(&str, &str, Service)]) -> Vec<(String, Vec<u8>)> {
+    let states: Vec<RouteState> = (9..)
+        .zip(services)
+        .map(|(last, _)| {
+            RouteState::Targets(vec![Target {
+                address: ([10, 77, 0, last], 3000).into(),
+                ..target(3000)
+            }])
+        })
+        .collect();
+    let id = ServiceId::from_uuid(Uuid::from_u128(3));
+    let environment_id = environment();
+    let routed: Vec<Routed<'_>> = services
+        .iter()
+        .zip(&states)
+        .map(|((slug, _, service), state)| Routed {
+            id: &id,
+            environment_id: &environment_id,
+            service,
+            slug,
+            public_host: None,
+            state: Some(state),
+            static_root: None,
+            addresses: &[],
+        })
+        .collect();
+    let networks = [NetworkOf { environment_id: environment(), gateway: [10, 77, 0, 1].into() }];
+    let table = table(Generation(1), &routed, &[], &networks, &[EDGE]);
+    let last = |address: &IpAddr| match address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(_) => 0,
+    };
+    let names = table.zones[0].names.iter();
+    names
+        .filter(|(name, _)| !name.ends_with("-discovery"))
+        .map(|(name, to)| (name.clone(), to.iter().map(last).collect()))
+        .collect()
+}
+
+fn named(
+    slug: &'static str,
+    name: &'static str,
+    aliases: &[&str],
+) -> (&'static str, &'static str, Service) {
+    let mut service = service(ServiceKind::Worker);
+    service.name = name.to_owned();
+    service.container.aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+    service.container.without_platform_env = true;
+    (slug, name, service)
+}
+
+#[test]
+fn a_compose_service_is_reached_under_its_exact_name_and_capitals_do_not_count() {
+    let names = names_of(&[named("order-service", "Order_Service", &[])]);
+    assert_eq!(
+        names,
+        [("order-service".to_owned(), vec![9]), ("order_service".to_owned(), vec![9])]
+    );
+}
+
+#[test]
+fn an_exact_name_counts_more_than_a_short_one_made_of_another_and_shared_aliases_lead_to_all() {
+    let names =
+        names_of(&[named("a-b", "a_b", &["both", "a-b"]), named("a-b-2", "a-b", &["Both", "a_b"])]);
+    let expected =
+        [("a-b", vec![10]), ("a-b-2", vec![10]), ("a_b", vec![9]), ("both", vec![9, 10])];
+    assert_eq!(names, expected.map(|(name, to)| (name.to_owned(), to)));
+}
+
+#[test]
+fn the_name_of_a_blueprints_service_never_hides_a_short_name() {
+    let mut services = [named("api", "my_api", &[]), named("api-2", "API", &[])];
+    for (_, _, service) in &mut services {
+        service.container.without_platform_env = false;
+    }
+    let expected = [("api", vec![9]), ("api-2", vec![10]), ("my_api", vec![9])];
+    assert_eq!(names_of(&services), expected.map(|(name, to)| (name.to_owned(), to)));
+}
+
+#[test]
+fn a_data_store_of_a_compose_file_is_reached_under_its_exact_name() {
+    let store = NamedStore {
+        environment_id: environment(),
+        name: "Main_DB".to_owned(),
+        is_compose: true,
+        names: vec!["main-db".to_owned()],
+        aliases: vec!["Postgres_1".to_owned()],
+        address: Some(ADDRESS.into()),
+        port: 5432,
+        published: Vec::new(),
+        counted_as: None,
+        instance_id: None,
+    };
+    let zone = &table_of(&service(ServiceKind::Worker), &[store]).zones[0];
+    for name in ["main_db", "main-db", "postgres_1"] {
+        assert_eq!(zone.names[name], [IpAddr::from(ADDRESS)], "{name}");
+    }
+}
+
 #[test]
 fn connections_to_a_published_data_store_wait_until_it_runs() {
     let store = |address| NamedStore {
         environment_id: environment(),
-        names: vec!["db".to_owned()],
+        name: "Main_DB".to_owned(),
+        is_compose: true,
+        names: vec!["main-db".to_owned()],
+        aliases: Vec::new(),
         address,
         port: 5432,
         published: vec![port(5432, 5433, PortProtocol::Tcp)],
