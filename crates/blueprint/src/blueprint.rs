@@ -303,6 +303,9 @@ pub struct StoreOrigin {
     pub published: Vec<PublishedPort>,
     /// Files and directories of the project that fill it when it is new, in file order.
     pub init_files: Vec<String>,
+    /// The variables that the file gives it, which scripts among `init_files` see.
+    #[serde(skip)]
+    pub env: Vec<(String, String)>,
     /// Settings of the server, by name (`postgres -c name=value`).
     pub parameters: Vec<(String, String)>,
 }
@@ -316,6 +319,7 @@ impl std::fmt::Debug for StoreOrigin {
             .field("aliases", &self.aliases)
             .field("published", &self.published)
             .field("init_files", &self.init_files)
+            .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("parameters", &self.parameters)
             .finish()
     }

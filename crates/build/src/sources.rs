@@ -16,7 +16,7 @@ mod revision;
 mod snapshot;
 mod submodules;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -175,6 +175,23 @@ impl Sources {
         let arguments = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", &commit_id];
         let output = self.bare(project).run("list the files of a commit", &arguments).await?;
         Ok(git::split_nul(&output))
+    }
+
+    /// The paths of the files of a commit that can be run.
+    ///
+    /// # Errors
+    /// When git refuses.
+    pub async fn executable_files(
+        &self,
+        project: &str,
+        commit_id: &str,
+    ) -> Result<BTreeSet<String>, Error> {
+        let arguments = ["ls-tree", "-r", "-z", "--full-tree", commit_id];
+        let output = self.bare(project).run("list the files of a commit", &arguments).await?;
+        // `<mode> <type> <id>\t<path>`
+        let entries = git::split_nul(&output).into_iter();
+        let executable = entries.filter(|entry| entry.starts_with("100755 "));
+        Ok(executable.filter_map(|entry| Some(entry.split_once('\t')?.1.to_owned())).collect())
     }
 
     /// The paths whose content differs between two commits: for build filters.

@@ -2,6 +2,7 @@
 
 use model::{DatabaseId, EnvironmentId, KeyValueId, Release};
 use reconcile::wiring::{Origin, Variable};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::environments;
@@ -115,9 +116,14 @@ pub(crate) fn declaration(platform: &Platform, id: &str) -> Option<[u8; 32]> {
     if let Ok(id) = id.parse::<DatabaseId>() {
         let row = store::databases::get(&platform.store, &id).ok()??;
         digest.update(serde_json::to_vec(&row.definition).ok()?);
-        for (name, bytes) in init_files::kept(platform, &id).ok()? {
+        for file in init_files::kept(platform, &id).ok()? {
+            digest.update(file.name.as_bytes());
+            digest.update(file.bytes);
+            digest.update([u8::from(file.is_executable)]);
+        }
+        for (name, value) in store::databases::init_env(&platform.store, &id).ok()? {
             digest.update(name.as_bytes());
-            digest.update(bytes);
+            digest.update(value.expose_secret().as_bytes());
         }
     } else {
         let id = id.parse::<KeyValueId>().ok()?;

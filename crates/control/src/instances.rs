@@ -250,6 +250,28 @@ pub(crate) fn volumes_dir(platform: &Platform, environment_id: &EnvironmentId) -
     platform.config.state_dir.join("volumes").join(environment_id.as_str())
 }
 
+/// Makes a volume of an environment that begins with a copy of a directory. One that is there stays as
+/// it is.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) async fn begin_volume(
+    platform: &Platform,
+    environment_id: &EnvironmentId,
+    name: &str,
+    from: PathBuf,
+) -> Result<(), Error> {
+    let volumes = volumes_dir(platform, environment_id);
+    let volume = volumes.join(container::directory_name(name));
+    let doing = format!("copy {} into its volume", from.display());
+    let copy = move || {
+        std::fs::create_dir_all(volumes)?;
+        engine::begin_volume(&from, &volume)
+    };
+    let copied = tokio::task::spawn_blocking(copy).await;
+    copied.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(Error::host(doing))
+}
+
 /// The directory of a service's disk, owned by its user; `None` when it has none.
 fn prepare_disk(
     platform: &Platform,

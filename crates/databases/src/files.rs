@@ -57,9 +57,15 @@ pub(crate) fn create_dir(path: &Path, mode: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Replaces a file by write, fsync, rename, unless it already holds this text.
-pub(crate) fn replace(path: &Path, text: &str, mode: u32, uid: Option<u32>) -> Result<(), Error> {
-    let same = fs::read(path).is_ok_and(|now| now == text.as_bytes());
+/// Replaces a file by write, fsync, rename, unless it already holds this.
+pub(crate) fn replace(
+    path: &Path,
+    text: impl AsRef<[u8]>,
+    mode: u32,
+    uid: Option<u32>,
+) -> Result<(), Error> {
+    let text = text.as_ref();
+    let same = fs::read(path).is_ok_and(|now| now == text);
     if same && uid.is_none_or(|uid| is_owned(path, uid)) {
         return Ok(());
     }
@@ -71,7 +77,7 @@ pub(crate) fn replace(path: &Path, text: &str, mode: u32, uid: Option<u32>) -> R
         .mode(mode)
         .open(&temporary)
         .map_err(Error::file("create", &temporary))?;
-    file.write_all(text.as_bytes()).map_err(Error::file("write", &temporary))?;
+    file.write_all(text).map_err(Error::file("write", &temporary))?;
     fs::set_permissions(&temporary, fs::Permissions::from_mode(mode))
         .map_err(Error::file("set the mode of", &temporary))?;
     if let Some(uid) = uid {

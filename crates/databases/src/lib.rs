@@ -37,8 +37,8 @@ pub use key_value::{
     key_value_url_with, stop_key_value,
 };
 pub use postgres::{
-    Client, InitFile, POSTGRES_PORT, PostgresRequest, SUPERUSER, check_postgres, connection_string,
-    data_version, ensure_postgres, psql_command, stop_postgres,
+    Client, InitFile, InitKind, POSTGRES_PORT, PostgresRequest, SUPERUSER, check_postgres,
+    connection_string, data_version, ensure_postgres, psql_command, stop_postgres,
 };
 
 /// Where things are, and what of the host may be used.

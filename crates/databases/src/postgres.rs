@@ -22,7 +22,7 @@ use crate::binaries::{self, PostgresBinaries};
 use crate::instance::{self, Pauses, Place, Waiting};
 use crate::{Config, Error, Progress, Running, extensions, files, percent_encoded};
 
-pub use init::InitFile;
+pub use init::{InitFile, InitKind};
 
 /// The port of a PostgreSQL that has an address of its own.
 pub const POSTGRES_PORT: u16 = 5432;
@@ -57,6 +57,17 @@ pub struct PostgresRequest<'a> {
     pub superuser_password: &'a SecretString,
     /// What fills the database when it is made, in this order; ignored when it is there already.
     pub init: &'a [InitFile],
+    /// Variables of the service in a compose file, which scripts among those files see.
+    pub env: &'a [(String, SecretString)],
+}
+
+impl PostgresRequest<'_> {
+    /// Whether the declared role is a superuser: it is one in the image that a compose file names.
+    /// Such a role can start programs where the server runs, so it is given only to a server that
+    /// has an instance with a root of its own.
+    fn makes_superuser(&self, driver: &dyn Driver) -> bool {
+        !self.definition.compose.image.is_empty() && instance::has_own_root(driver)
+    }
 }
 
 /// A client program, to run inside the instance with [`Driver::exec`].
@@ -101,6 +112,9 @@ pub async fn ensure_postgres(
     }
     instance::record(&layout.directory, request.instance_id)?;
     let started_with = parameters.digest();
+    if driver.observe(request.instance_id).await.is_none() {
+        init::keep_allowed_settings(&layout.data.host)?;
+    }
     let spec = spec(config, request, &layout, &started_with);
     let mut address = start(&work, &spec).await?;
     if session::started_with(address, request).await? != started_with {
@@ -110,8 +124,10 @@ pub async fn ensure_postgres(
         driver.remove(request.instance_id).await.map_err(Error::engine(doing))?;
         address = start(&work, &spec).await?;
     }
-    let version = provision::ensure(address, request).await?;
-    Ok(Running { address, version, notes: parameters.notes })
+    let version = provision::ensure(address, request, request.makes_superuser(driver)).await?;
+    let mut notes = parameters.notes;
+    notes.extend(provision::note(request, request.makes_superuser(driver)));
+    Ok(Running { address, version, notes })
 }
 
 /// One pass over one database.

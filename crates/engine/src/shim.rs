@@ -30,6 +30,8 @@ mod volumes;
 
 use std::ffi::OsString;
 
+pub use volumes::begin_volume;
+
 /// Runs the hidden `shim` subcommand and returns its exit code. `args` is what follows `shim`.
 ///
 /// It must be called from the main thread before any other is started: it forks.

@@ -222,6 +222,41 @@ pub(crate) fn set_password<D: Declaration>(
     if touched == 0 { Err(Error::not_found(D::NOUN, id)) } else { Ok(()) }
 }
 
+/// Where the variables of scripts stand that fill a database.
+const INIT_ENV: &str = "init_env";
+
+pub(crate) fn set_init_env(
+    store: &Store,
+    id: &DatabaseId,
+    env: &[(String, SecretString)],
+) -> Result<(), Error> {
+    let plain: Vec<(&str, &str)> =
+        env.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+    let sealed = store.sealer().seal(&place::<Database>(id, INIT_ENV), &to_json(&plain));
+    let touched = store.write("save the variables of a database", |tx| {
+        let sql = "UPDATE databases SET init_env_sealed = ?2 WHERE id = ?1";
+        execute(tx, sql, params![id.to_string(), sealed])
+    })?;
+    if touched == 0 { Err(Error::not_found(Database::NOUN, id)) } else { Ok(()) }
+}
+
+pub(crate) fn init_env(
+    store: &Store,
+    id: &DatabaseId,
+) -> Result<Vec<(String, SecretString)>, Error> {
+    let sealed: Option<Option<Vec<u8>>> =
+        store.read("read the variables of a database", |connection| {
+            let sql = "SELECT init_env_sealed FROM databases WHERE id = ?1";
+            first(connection, sql, [id.to_string()], |row| Ok(row.get(0)?))
+        })?;
+    let Some(sealed) = sealed.flatten() else { return Ok(Vec::new()) };
+    let text = store.sealer().open(&place::<Database>(id, INIT_ENV), &sealed)?;
+    // Only what was written above is opened.
+    let plain: Vec<(String, String)> =
+        serde_json::from_str(text.expose_secret()).unwrap_or_default();
+    Ok(plain.into_iter().map(|(name, value)| (name, value.into())).collect())
+}
+
 pub(crate) fn set_instance<D: Declaration>(
     store: &Store,
     id: &D::Id,

@@ -67,6 +67,26 @@ pub fn set_password(store: &Store, id: &DatabaseId, password: &SecretString) -> 
     data_stores::set_password::<Database>(store, id, password)
 }
 
+/// Takes over the variables that scripts see which fill it.
+///
+/// # Errors
+/// Also when there is none with this id.
+pub fn set_init_env(
+    store: &Store,
+    id: &DatabaseId,
+    env: &[(String, SecretString)],
+) -> Result<(), Error> {
+    data_stores::set_init_env(store, id, env)
+}
+
+/// The variables that scripts see which fill it.
+///
+/// # Errors
+/// When they cannot be opened.
+pub fn init_env(store: &Store, id: &DatabaseId) -> Result<Vec<(String, SecretString)>, Error> {
+    data_stores::init_env(store, id)
+}
+
 /// Notes which instance runs it.
 ///
 /// # Errors

@@ -11,8 +11,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::Error;
 
 /// Oldest first. Append only.
-const MIGRATIONS: &[&str] =
-    &[include_str!("schema/0001_nouns.sql"), include_str!("schema/0002_states_of_nouns.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_nouns.sql"),
+    include_str!("schema/0002_states_of_nouns.sql"),
+    include_str!("schema/0003_init_variables.sql"),
+];
 
 /// Marks the file as ours (`PRAGMA application_id`): `Gbl1` in ASCII.
 const APPLICATION_ID: i32 = 0x4762_6c31;

@@ -262,7 +262,7 @@ fn mount(volume: &Volume, container: &Container, places: &Places) -> Mount {
 }
 
 /// A directory's name for any text: what can be read of it, and what tells it from all others.
-fn directory_name(text: &str) -> String {
+pub(super) fn directory_name(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
     let digest = Sha256::digest(text.as_bytes());
     let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();

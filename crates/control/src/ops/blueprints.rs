@@ -205,6 +205,14 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
     if written.is_refused {
         return Ok(Applied { draft: written, deploys: Vec::new() });
     }
+    if platform.driver.isolates_network() {
+        for scope in &picture.scopes {
+            for (name, from) in &reading.understood.seeds {
+                let id = &scope.environment.id;
+                instances::begin_volume(platform, id, name, from.clone()).await?;
+            }
+        }
+    }
     let mut deploys = Vec::new();
     for service in &resolved {
         if !is_wanted(request, &service.row) {

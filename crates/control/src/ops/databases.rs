@@ -41,6 +41,7 @@ pub fn connection(platform: &Platform, id: &DatabaseId) -> Result<Connection, Er
         password: &credentials.app,
         superuser_password: &credentials.superuser,
         init: &[],
+        env: &[],
     };
     let client =
         databases::psql_command(&platform.databases, platform.driver.as_ref(), &request, &[])

@@ -239,6 +239,7 @@ async fn database_pass(platform: &Platform, id: &DatabaseId) -> Result<Option<St
     }
     let credentials = store::databases::credentials(&platform.store, id)?;
     let init = init_files::load(platform, id)?;
+    let env = store::databases::init_env(&platform.store, id)?;
     let request = PostgresRequest {
         id,
         definition: &row.definition,
@@ -249,6 +250,7 @@ async fn database_pass(platform: &Platform, id: &DatabaseId) -> Result<Option<St
         superuser_password: &credentials.superuser,
         port: store_port(platform, databases::POSTGRES_PORT, row.port_hint),
         init: &init,
+        env: &env,
     };
     if is_stopped {
         let driver = platform.driver.as_ref();

@@ -50,7 +50,7 @@ pub(super) async fn ensure(work: &Work<'_>) -> Result<(), Error> {
     if layout.data.host.exists() {
         return files::own_tree(&layout.data.host, request.uid);
     }
-    init::check(request)?;
+    init::check(request, instance::has_own_root(driver))?;
     init::failed_before(work)?;
     let major = request.definition.major_version;
     work.progress.step(&format!("making a PostgreSQL {major} cluster"));

@@ -4,13 +4,16 @@
 //! their own that listens to nobody else. So they run once; whatever interrupts them, the next
 //! attempt begins with a fresh cluster; and nobody sees a database that is half filled.
 //!
-//! In the image the declared role is a superuser. Here it is one only while its files run: it may
-//! create extensions, roles and databases, and owns all that it makes. Afterwards it is an
-//! ordinary role again. `psql` runs inside the instance, as the store's user: a file can start
-//! programs there (`\!`, `COPY … FROM PROGRAM`), and reaches nothing that the server does not.
+//! In the image the declared role is a superuser. Here it is one while its files run: it may
+//! create extensions, roles and databases, and owns all that it makes. Afterwards it stays one where
+//! the declaration says so (`PostgresRequest::makes_superuser`). `psql` and scripts run inside the
+//! instance, as the store's user: a file can start programs there (`\!`, `COPY … FROM PROGRAM`), and
+//! reaches nothing that the server does not. Scripts are run only where an instance has a root of its
+//! own, never with the rights of whoever runs Gable.
 
 mod failure;
 mod file;
+mod script;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -34,8 +37,8 @@ use crate::postgres::{
 use crate::{Error, extensions, files};
 
 pub(super) use failure::{failed_before, forget_failure};
-pub use file::InitFile;
 pub(super) use file::check;
+pub use file::{InitFile, InitKind};
 
 /// Distinguishes the instance that fills a database from others of its.
 pub(super) const INSTANCE: &str = "init";
@@ -90,7 +93,8 @@ async fn obtain_extensions(work: &Work<'_>) {
     let is_downloaded = work.layout.library_path.is_some();
     let is_wanted = |name: &str| name == "vector" || is_downloaded && name == "uuid-ossp";
     let init = work.request.init;
-    if !init.iter().any(|it| created_extensions(&it.text).iter().any(|name| is_wanted(name))) {
+    let texts = init.iter().map(|file| String::from_utf8_lossy(&file.bytes));
+    if !texts.into_iter().any(|text| created_extensions(&text).iter().any(|it| is_wanted(it))) {
         return;
     }
     let major = work.request.definition.major_version;
@@ -121,7 +125,8 @@ async fn serve(work: &Work<'_>, spec: &engine::InstanceSpec, folder: &Place) -> 
     let address = start(work, spec).await?;
     // One session for all: files may change who can log in.
     let session = superuser(address, work.request).await?;
-    provision::make(&session.client, work.request).await?;
+    let is_superuser = work.request.makes_superuser(work.driver);
+    provision::make(&session.client, work.request, is_superuser).await?;
     let role = escape_identifier(&work.request.definition.user);
     let change = async |what: &str| {
         let doing = format!("make the role {} {what}", work.request.definition.user);
@@ -130,11 +135,13 @@ async fn serve(work: &Work<'_>, spec: &engine::InstanceSpec, folder: &Place) -> 
     };
     change("SUPERUSER").await?;
     let deadline = Instant::now() + LIMIT;
-    for file in work.request.init {
+    for file in work.request.init.iter().filter(|file| file.kind != InitKind::Beside) {
         run(work, folder, file, deadline).await?;
     }
     let restored = async {
-        change("NOSUPERUSER").await?;
+        if !work.request.makes_superuser(work.driver) {
+            change("NOSUPERUSER").await?;
+        }
         restore_superuser(&session, work.request).await
     };
     restored.await.map_err(|error| failure::spoilt(work.request, &error).into())
@@ -158,7 +165,7 @@ async fn restore_superuser(session: &Session, request: &PostgresRequest<'_>) -> 
     session.client.batch_execute(&statement).await.map_err(Error::postgres(doing))
 }
 
-/// Runs one file with `psql`, which stops at the first error.
+/// Runs one file: with `psql`, which stops at the first error, or as a script.
 async fn run(
     work: &Work<'_>,
     folder: &Place,
@@ -166,9 +173,12 @@ async fn run(
     deadline: Instant,
 ) -> Result<(), Error> {
     let path = instance::text(&folder.inside.join(&file.name));
-    let arguments = ["--no-psqlrc", "--no-password", "--set=ON_ERROR_STOP=1", "--file", &path]
-        .map(str::to_owned);
-    let client = psql(work.layout, work.request, &arguments);
+    let client = if file.is_script() {
+        script::command(work, file.kind, path)
+    } else {
+        let arguments = ["--no-psqlrc", "--no-password", "--set=ON_ERROR_STOP=1", "--file", &path];
+        psql(work.layout, work.request, &arguments.map(str::to_owned))
+    };
     let (receiver, stderr) = channel()?;
     let [stdin, stdout, _] = instance::nowhere()?;
     let left = deadline.saturating_duration_since(Instant::now());
@@ -251,8 +261,9 @@ fn drain(receiver: &pipe::Receiver, said: &mut Vec<u8>) -> bool {
     true
 }
 
-/// `ALTER SYSTEM` writes a file that counts more than ours. Of it stays what may be set.
-fn keep_allowed_settings(data: &Path) -> Result<(), Error> {
+/// `ALTER SYSTEM` writes a file that counts more than ours. Of it stays what may be set. Only while no
+/// server runs on the data.
+pub(super) fn keep_allowed_settings(data: &Path) -> Result<(), Error> {
     let path = data.join("postgresql.auto.conf");
     let Ok(metadata) = std::fs::symlink_metadata(&path) else { return Ok(()) };
     // The server has ended, and nobody changes the file any more. Files may have made it a link.

@@ -44,29 +44,51 @@ pub(super) fn check_names(definition: &Database) -> Result<(), Problem> {
 pub(super) async fn ensure(
     address: SocketAddr,
     request: &PostgresRequest<'_>,
+    is_superuser: bool,
 ) -> Result<String, Error> {
     if let Ok(session) = session::as_owner(address, request).await
-        && owns_database(&session.client).await.unwrap_or(false)
+        && is_made(&session.client, is_superuser).await.unwrap_or(false)
     {
         return version(&session).await;
     }
     let session = session::as_superuser(address, request)
         .await
         .map_err(Error::postgres("log in as the superuser"))?;
-    make(&session.client, request).await?;
+    make(&session.client, request, is_superuser).await?;
     version(&session).await
 }
 
 /// Makes the role and its database, or what of them is missing.
-pub(super) async fn make(client: &Client, request: &PostgresRequest<'_>) -> Result<(), Error> {
-    ensure_role(client, request).await?;
+pub(super) async fn make(
+    client: &Client,
+    request: &PostgresRequest<'_>,
+    is_superuser: bool,
+) -> Result<(), Error> {
+    ensure_role(client, request, is_superuser).await?;
     ensure_database(client, request.definition).await
 }
 
-async fn owns_database(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let owns = "SELECT pg_get_userbyid(datdba) = current_user FROM pg_database \
-                WHERE datname = current_database()";
-    Ok(client.query_one(owns, &[]).await?.get(0))
+/// What a compose file expects of the role and does not get.
+pub(super) fn note(request: &PostgresRequest<'_>, is_superuser: bool) -> Option<Problem> {
+    let definition = request.definition;
+    if is_superuser || definition.compose.image.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the role {} of {} is no superuser: without root, a superuser could start programs with the rights of whoever runs Gable",
+        definition.user, definition.name
+    );
+    Some(Problem::new("database-setting-ignored", message).hint("run Gable as root"))
+}
+
+/// Whether the role owns the database that it is in, and may do all that it shall.
+async fn is_made(client: &Client, is_superuser: bool) -> Result<bool, tokio_postgres::Error> {
+    let ask = "SELECT pg_get_userbyid(datdba) = current_user,
+                      (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+               FROM pg_database WHERE datname = current_database()";
+    let row = client.query_one(ask, &[]).await?;
+    let (owns, may_all): (bool, bool) = (row.get(0), row.get(1));
+    Ok(owns && (may_all || !is_superuser))
 }
 
 async fn version(session: &Session) -> Result<String, Error> {
@@ -82,17 +104,22 @@ async fn version(session: &Session) -> Result<String, Error> {
 
 /// Makes the role, or sets its password. The server gets a verifier, never the password: a
 /// statement that fails is written to the log.
-async fn ensure_role(client: &Client, request: &PostgresRequest<'_>) -> Result<(), Error> {
+async fn ensure_role(
+    client: &Client,
+    request: &PostgresRequest<'_>,
+    is_superuser: bool,
+) -> Result<(), Error> {
     let user = &request.definition.user;
     let verifier = scram_sha_256(request.password.expose_secret().as_bytes());
     let (role, verifier) = (escape_identifier(user), escape_literal(&verifier));
     let doing = format!("make the role {user}");
     // As on Render, the role may make more databases: migration tools want a second one.
-    let create = format!("CREATE ROLE {role} LOGIN CREATEDB PASSWORD {verifier}");
+    let rights = if is_superuser { "SUPERUSER" } else { "CREATEDB" };
+    let create = format!("CREATE ROLE {role} LOGIN {rights} PASSWORD {verifier}");
     match client.batch_execute(&create).await {
         Ok(()) => Ok(()),
         Err(error) if exists(&error, &SqlState::DUPLICATE_OBJECT) => client
-            .batch_execute(&format!("ALTER ROLE {role} LOGIN CREATEDB PASSWORD {verifier}"))
+            .batch_execute(&format!("ALTER ROLE {role} LOGIN {rights} PASSWORD {verifier}"))
             .await
             .map_err(Error::postgres(doing)),
         Err(error) => Err(Error::postgres(doing)(error)),

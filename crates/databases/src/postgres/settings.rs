@@ -135,7 +135,11 @@ fn clients(gateway: IpAddr, purpose: Purpose) -> String {
         format!("host all {SUPERUSER} {gateway}/{bits} scram-sha-256"),
         format!("local all {SUPERUSER} reject"),
         format!("host all {SUPERUSER} all reject"),
-        "local all all scram-sha-256".to_owned(),
+        // Only the files that fill it are inside then, and in the image they need no password.
+        format!(
+            "local all all {}",
+            if purpose == Purpose::Fill { "trust" } else { "scram-sha-256" }
+        ),
         match purpose {
             Purpose::Serve => "host all all all scram-sha-256".to_owned(),
             Purpose::Fill => "host all all 127.0.0.1/32 scram-sha-256".to_owned(),

@@ -82,7 +82,7 @@ pub(crate) async fn a_file_that_fails_is_told_with_its_line_and_tried_again_when
     let directory = stage.world.config.data_dir.join(declared.id.as_str());
     assert!(!directory.join("pgdata").exists() && !directory.join("pgdata.new").exists());
 
-    declared.init[1].text = "INSERT INTO t VALUES (1);".to_owned();
+    declared.init[1].bytes = b"INSERT INTO t VALUES (1);".to_vec();
     let running = stage.ensure(&declared).await;
     assert_eq!(declared.sql(running.address, "SELECT count(*) FROM t").await.unwrap(), ["1"]);
     stage.stop(&declared).await;
@@ -96,6 +96,85 @@ pub(crate) async fn a_file_that_fails_is_told_with_its_line_and_tried_again_when
     twice.init("a.sql", "");
     let problem = stage.try_ensure(&twice).await.unwrap_err().problem();
     assert_eq!(problem.code, "database-init-file-refused");
+}
+
+/// What the image does: in order between the others, once, with its variables and the service's.
+pub(crate) async fn scripts_run_between_the_other_files_with_the_variables_of_the_image(
+    stage: &Stage,
+) {
+    let mut declared = stage.declare("shop", 15);
+    declared.in_place_of("postgres:15");
+    declared.env = vec![
+        ("GREETING".to_owned(), "it's fine".into()),
+        ("PATH".to_owned(), "/nonexistent".into()),
+        ("POSTGRES_PASSWORD_FILE".to_owned(), "/run/secrets/none".into()),
+    ];
+    declared.init("01.sql", "CREATE TABLE told (at serial, what text);");
+    declared.init_program(
+        "02-program.sh",
+        r#"#!/bin/bash
+set -eu
+test -z "${POSTGRES_PASSWORD_FILE:-}"
+psql -v ON_ERROR_STOP=1 -v greeting="$GREETING" --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<-SQL
+	INSERT INTO told (what) VALUES (:'greeting');
+	CREATE DATABASE second;
+	SQL
+"#,
+    );
+    declared.init(
+        "03-sourced.sh",
+        "docker_process_sql --username \"$POSTGRES_USER\" --dbname \"$POSTGRES_DB\" \\\n\
+         -c \"\\copy told (what) FROM '/docker-entrypoint-initdb.d/rows/one.csv'\"\n",
+    );
+    declared.init("04.sql", "INSERT INTO told (what) VALUES ('last');");
+    declared.init("rows/one.csv", "from a file beside it\n");
+    declared.init("rows/not-run.sql", "SELECT 1/0;");
+    declared.init("README.md", "neither is this");
+    let running = stage.ensure(&declared).await;
+    let told = declared.sql(running.address, "SELECT what FROM told ORDER BY at").await.unwrap();
+    assert_eq!(told, ["it's fine", "from a file beside it", "last"]);
+    let second = "SELECT count(*) FROM pg_database WHERE datname = 'second'";
+    assert_eq!(declared.sql(running.address, second).await.unwrap(), ["1"]);
+
+    stage.stop(&declared).await;
+    declared.instance_id = new_instance();
+    let running = stage.ensure(&declared).await;
+    let told = declared.sql(running.address, "SELECT count(*) FROM told").await.unwrap();
+    assert_eq!(told, ["3"]);
+    stage.stop(&declared).await;
+}
+
+pub(crate) async fn a_script_that_fails_is_told_without_the_services_values(stage: &Stage) {
+    let mut declared = stage.declare("shop", 15);
+    declared.in_place_of("postgres:15");
+    declared.env = vec![("TOKEN".to_owned(), "hunter2hunter2".into())];
+    declared.init("01.sh", "echo \"no $TOKEN\" >&2\nfalse\necho never >&2\n");
+    let problem = stage.try_ensure(&declared).await.unwrap_err().problem();
+    assert_eq!(problem.code, "database-init-failed");
+    assert_eq!(problem.message, "the init file 01.sh of the database shop failed");
+    assert_eq!(problem.detail.as_deref(), Some("no ***"));
+    is_silent(stage, &declared.id, &["hunter2"]);
+    // Another value is another try.
+    declared.env[0].1 = "better".into();
+    let problem = stage.try_ensure(&declared).await.unwrap_err().problem();
+    assert_eq!(problem.detail.as_deref(), Some("no ***"));
+}
+
+pub(crate) async fn a_script_never_runs_with_the_rights_of_whoever_runs_gable(stage: &Stage) {
+    let mut declared = stage.declare("shop", 15);
+    declared.in_place_of("postgres:15");
+    let mark = stage.world.config.data_dir.with_extension("mark");
+    declared.init_program("01.sh", &format!("#!/bin/sh\necho x > {}\n", mark.display()));
+    let problem = stage.try_ensure(&declared).await.unwrap_err().problem();
+    assert_eq!(problem.code, "database-init-file-refused");
+    assert!(!mark.exists());
+
+    declared.init.clear();
+    let running = stage.ensure(&declared).await;
+    let role = "SELECT rolsuper::text FROM pg_roles WHERE rolname = current_user";
+    assert_eq!(declared.sql(running.address, role).await.unwrap(), ["false"]);
+    assert_eq!(running.notes[0].code, "database-setting-ignored");
+    stage.stop(&declared).await;
 }
 
 /// No log of this store holds any of these.

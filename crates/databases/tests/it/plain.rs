@@ -60,6 +60,7 @@ on_plain_processes! {
     init::a_file_that_fails_is_told_with_its_line_and_tried_again_when_it_changes,
     init::an_init_that_was_given_up_begins_anew,
     init::what_files_change_of_gables_own_is_restored,
+    init::a_script_never_runs_with_the_rights_of_whoever_runs_gable,
     parameters::settings_are_taken_over_and_gables_own_stay,
     parameters::a_setting_that_the_server_refuses_is_named,
 }

@@ -270,3 +270,31 @@ impl Drop for SmallDisk {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
+
+pub(crate) async fn the_role_of_a_compose_file_is_a_superuser_as_in_its_image(stage: &Stage) {
+    let mut declared = stage.declare("shop", 15);
+    let role = "SELECT rolsuper::text FROM pg_roles WHERE rolname = current_user";
+    let running = stage.ensure(&declared).await;
+    assert_eq!(declared.sql(running.address, role).await.unwrap(), ["false"]);
+    // One that was made before it was known of becomes one.
+    declared.in_place_of("postgres:15");
+    let running = stage.ensure(&declared).await;
+    assert_eq!(declared.sql(running.address, role).await.unwrap(), ["true"]);
+    let later = "CREATE ROLE reporting LOGIN;
+        CREATE EXTENSION postgres_fdw;
+        CREATE EXTENSION dblink;
+        CREATE FUNCTION nothing() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+        CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION nothing();
+        CREATE PUBLICATION p FOR ALL TABLES;";
+    declared.sql(running.address, later).await.unwrap();
+
+    // What it says of the server's own settings ends with the instance.
+    declared.sql(running.address, "ALTER SYSTEM SET listen_addresses = ''").await.unwrap();
+    declared.sql(running.address, "ALTER SYSTEM SET work_mem = '7MB'").await.unwrap();
+    stage.stop(&declared).await;
+    declared.instance_id = crate::world::new_instance();
+    let running = stage.ensure(&declared).await;
+    let kept = declared.sql(running.address, "SHOW work_mem").await.unwrap();
+    assert_eq!(kept, ["7MB"]);
+    stage.stop(&declared).await;
+}

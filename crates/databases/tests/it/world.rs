@@ -49,6 +49,7 @@ pub(crate) struct Declared {
     pub(crate) uid: u32,
     pub(crate) port: u16,
     pub(crate) init: Vec<InitFile>,
+    pub(crate) env: Vec<(String, SecretString)>,
 }
 
 impl Declared {
@@ -70,12 +71,23 @@ impl Declared {
             uid,
             port,
             init: Vec::new(),
+            env: Vec::new(),
         }
     }
 
     /// Declares one more file that fills the database.
     pub(crate) fn init(&mut self, name: &str, text: &str) {
-        self.init.push(InitFile::from_bytes(name, text.as_bytes()).unwrap());
+        self.init.push(InitFile::from_bytes(name, text.as_bytes(), false).unwrap());
+    }
+
+    /// The same for a file that can be run.
+    pub(crate) fn init_program(&mut self, name: &str, text: &str) {
+        self.init.push(InitFile::from_bytes(name, text.as_bytes(), true).unwrap());
+    }
+
+    /// As a compose file declares it, which names an image.
+    pub(crate) fn in_place_of(&mut self, image: &str) {
+        self.definition.compose.image = image.to_owned();
     }
 
     pub(crate) fn request<'a>(&'a self, world: &'a World) -> PostgresRequest<'a> {
@@ -89,6 +101,7 @@ impl Declared {
             password: &self.password,
             superuser_password: &self.superuser_password,
             init: &self.init,
+            env: &self.env,
         }
     }
 

@@ -42,6 +42,26 @@ pub(super) fn fill(root: &Path, target: &Path, volume: &Path) -> io::Result<()> 
     move_in(&copied, volume)
 }
 
+/// Makes a volume at `volume` that begins with a copy of the directory `from`, unless there is one. It
+/// gets its name when all of it is on disk.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn begin_volume(from: &Path, volume: &Path) -> io::Result<()> {
+    let parent = volume.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let _lock = Flock::lock(File::open(parent)?, FlockArg::LockExclusive)
+        .map_err(|(_, error)| io::Error::from(error))?;
+    if volume.exists() {
+        return Ok(());
+    }
+    let copying = beside(volume, "begins");
+    files::remove_tree(&copying)?;
+    Copy::default().directory(from, &copying)?;
+    sys::sync_file_system(File::open(&copying)?)?;
+    fs::rename(&copying, volume)?;
+    File::open(parent)?.sync_all()
+}
+
 fn beside(volume: &Path, word: &str) -> PathBuf {
     let name = volume.file_name().unwrap_or_default().to_string_lossy();
     volume.with_file_name(format!(".{name}.{word}"))

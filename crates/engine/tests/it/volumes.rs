@@ -189,3 +189,24 @@ async fn of_a_volume_only_the_named_part_is_seen() {
         assert!(error.contains("nothing there"), "{error}");
     }
 }
+
+#[test]
+fn a_volume_that_begins_with_a_directory_takes_it_whole_and_once() {
+    let place = tempfile::tempdir().unwrap();
+    let from = place.path().join("from");
+    fs::create_dir_all(from.join("deep")).unwrap();
+    fs::write(from.join("deep/file"), "kept").unwrap();
+    symlink("/etc/hostname", from.join("link")).unwrap();
+    let volumes = place.path().join("volumes");
+    // What was cut off is worth nothing.
+    fs::create_dir_all(volumes.join(".data.begins/half")).unwrap();
+    let volume = volumes.join("data");
+    engine::begin_volume(&from, &volume).unwrap();
+    assert_eq!(fs::read_to_string(volume.join("deep/file")).unwrap(), "kept");
+    assert_eq!(fs::read_link(volume.join("link")).unwrap(), PathBuf::from("/etc/hostname"));
+    assert_eq!(fs::read_dir(&volumes).unwrap().count(), 1);
+
+    fs::write(volume.join("deep/file"), "changed").unwrap();
+    engine::begin_volume(&from, &volume).unwrap();
+    assert_eq!(fs::read_to_string(volume.join("deep/file")).unwrap(), "changed");
+}

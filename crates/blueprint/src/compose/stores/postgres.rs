@@ -1,6 +1,6 @@
 //! `postgres` and `pgvector` images as managed PostgreSQL.
 
-use model::Database;
+use model::{Database, EnvSource, EnvVar};
 
 use crate::code::Code;
 
@@ -97,6 +97,10 @@ impl Reader<'_> {
         let mut origin = self.store_origin(project, name, wishes);
         origin.password = password;
         origin.parameters = parameters;
+        origin.env = match init_files.is_empty() {
+            true => Vec::new(),
+            false => literals(&wishes.env),
+        };
         origin.init_files = init_files;
         let database = Database {
             name: name.to_owned(),
@@ -143,6 +147,15 @@ impl Reader<'_> {
         }
         Ok(files)
     }
+}
+
+/// The variables that have a value.
+fn literals(env: &[EnvVar]) -> Vec<(String, String)> {
+    let pair = |variable: &EnvVar| match &variable.source {
+        EnvSource::Literal(value) => Some((variable.key.clone(), value.clone())),
+        _ => None,
+    };
+    env.iter().filter_map(pair).collect()
 }
 
 /// Arguments of `initdb` that describe what a managed server is anyway.

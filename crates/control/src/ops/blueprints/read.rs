@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Request;
 use crate::error::Error;
+use crate::init_files::Raw;
 use crate::platform::Platform;
 
 /// Names that a Blueprint goes by, most usual first.
@@ -101,10 +102,12 @@ pub(super) struct Understood {
     pub(super) problems: Vec<Finding>,
     /// The texts, by path.
     pub(super) texts: BTreeMap<String, String>,
-    /// By database: the files that fill it when it is new, with their names.
-    pub(super) init: BTreeMap<String, Vec<(String, Vec<u8>)>>,
     /// Values that a person gave for variables of compose files.
     pub(super) given: Vec<SecretString>,
+    /// By database: the files that fill it when it is new.
+    pub(super) init: BTreeMap<String, Vec<Raw>>,
+    /// By name of a volume: the directory of the working tree that a new one begins with.
+    pub(super) seeds: BTreeMap<String, PathBuf>,
     /// Variables of compose files without a value.
     pub(super) missing: Vec<String>,
     /// What a person should know.
@@ -207,6 +210,7 @@ fn understand(project: &str, request: &Request, files: &[(String, String)]) -> O
         texts: BTreeMap::from([(name.clone(), text.clone())]),
         init: BTreeMap::new(),
         given: Vec::new(),
+        seeds: BTreeMap::new(),
         missing: Vec::new(),
         notes: Vec::new(),
     })

@@ -15,6 +15,8 @@ use crate::{Error, files};
 const CODE: &str = "database-init-failed";
 /// The same files are tried again after this time: what they lacked may be there now.
 const RETRY_AFTER: Duration = Duration::from_secs(600);
+/// Shortest value that is kept out of what is shown.
+const SECRET_BYTES: usize = 4;
 /// How many lines of what `psql` says are shown.
 const LINES: usize = 4;
 
@@ -27,7 +29,8 @@ pub(super) fn problem(
 ) -> Problem {
     let (place, detail) = decisive(said);
     let at = match place {
-        Some((name, line)) if name == file.name => format!(" at line {line}"),
+        // What a script gives to `psql` has no name.
+        Some((name, line)) if name == file.name || name == "<stdin>" => format!(" at line {line}"),
         Some((name, line)) => format!(" at line {line} of {name}"),
         None => String::new(),
     };
@@ -35,8 +38,12 @@ pub(super) fn problem(
         "the init file {} of the database {} {how}{at}",
         file.name, request.definition.name
     );
-    let password = request.password.expose_secret();
-    let detail = if password.is_empty() { detail } else { detail.replace(password, "***") };
+    let secrets = request.env.iter().map(|(_, value)| value).chain([request.password]);
+    let detail = secrets.fold(detail, |detail, secret| match secret.expose_secret() {
+        // A shorter one is part of many words.
+        secret if secret.len() < SECRET_BYTES => detail,
+        secret => detail.replace(secret, "***"),
+    });
     let hint = hint(&detail);
     Problem::new(CODE, message).detail(detail).hint(hint)
 }
@@ -149,20 +156,27 @@ fn record(layout: &Layout) -> PathBuf {
 fn digest_of(request: &PostgresRequest<'_>) -> String {
     let definition = request.definition;
     let mut digest = Sha256::new();
-    let mut add = |text: &str| {
-        digest.update((text.len() as u64).to_le_bytes());
-        digest.update(text);
+    let mut add = |part: &[u8]| {
+        digest.update((part.len() as u64).to_le_bytes());
+        digest.update(part);
     };
     for file in request.init {
-        add(&file.name);
-        add(&file.text);
+        add(file.name.as_bytes());
+        add(&file.bytes);
+        add(format!("{:?}", file.kind).as_bytes());
     }
-    add(&definition.major_version.to_string());
-    add(&definition.user);
-    add(&definition.database_name);
+    add(definition.major_version.to_string().as_bytes());
+    add(definition.user.as_bytes());
+    add(definition.database_name.as_bytes());
     for (name, value) in &definition.compose.parameters {
-        add(name);
-        add(value);
+        add(name.as_bytes());
+        add(value.as_bytes());
+    }
+    // Beside a password that nobody can guess, values cannot be guessed from the digest either.
+    add(request.superuser_password.expose_secret().as_bytes());
+    for (name, value) in request.env {
+        add(name.as_bytes());
+        add(value.expose_secret().as_bytes());
     }
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

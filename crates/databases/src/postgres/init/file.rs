@@ -1,4 +1,4 @@
-//! One file that fills a database: what is taken, and how it reaches `psql`.
+//! One file that fills a database: what is taken, and how it reaches what runs it.
 
 use std::collections::HashSet;
 use std::io::Read as _;
@@ -13,48 +13,95 @@ use crate::{Error, files};
 const BYTES_MAX: usize = 64 << 20;
 const NAME_BYTES_MAX: usize = 200;
 
-/// A file of statements that fills a database when it is made.
+/// A file that fills a database when it is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InitFile {
-    /// Its name, without directories: `<name>.sql`, or `<name>.sql.gz` before it was unpacked.
+    /// Its path below the folder; a packed one is unpacked under its own name.
     pub name: String,
-    /// What `psql` reads.
-    pub text: String,
+    /// What it holds, unpacked.
+    pub bytes: Vec<u8>,
+    /// What becomes of it.
+    pub kind: InitKind,
+}
+
+/// What becomes of a file that fills a database: the rules of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitKind {
+    /// `<name>.sql` and `<name>.sql.gz`: `psql` reads it.
+    Statements,
+    /// `<name>.sh` that can be run: it is run.
+    Program,
+    /// Any other `<name>.sh`: a shell reads it.
+    Sourced,
+    /// Anything else, and everything in folders: it lies beside those that name it.
+    Beside,
 }
 
 impl InitFile {
-    /// The file of this name, unpacked if its name says so.
+    /// The file of this path below the folder, unpacked if its name says so. `is_executable` is the
+    /// mode that it has in the project.
     ///
     /// # Errors
-    /// A [`Problem`] when it is neither `.sql` nor `.sql.gz`, too large, damaged, or not UTF-8.
-    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, Problem> {
-        let is_packed = check_name(name)?;
-        let mut text = Vec::new();
+    /// A [`Problem`] when its name leads elsewhere, it is too large, damaged, or statements in
+    /// another encoding than UTF-8.
+    pub fn from_bytes(name: &str, bytes: &[u8], is_executable: bool) -> Result<Self, Problem> {
+        check_name(name)?;
+        let kind = kind_of(name, is_executable);
+        let mut unpacked = Vec::new();
         // One byte more than allowed tells that there are too many.
         let limit = BYTES_MAX as u64 + 1;
-        let read = if is_packed {
-            flate2::read::MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut text)
+        let read = if kind == InitKind::Statements && name.ends_with(".gz") {
+            flate2::read::MultiGzDecoder::new(bytes).take(limit).read_to_end(&mut unpacked)
         } else {
-            bytes.take(limit).read_to_end(&mut text)
+            bytes.take(limit).read_to_end(&mut unpacked)
         };
         read.map_err(|error| refused(name, &format!("it cannot be unpacked: {error}")))?;
-        if text.len() > BYTES_MAX {
+        if unpacked.len() > BYTES_MAX {
             return Err(too_large(name));
         }
-        let text = String::from_utf8(text).map_err(|_| refused(name, "it is not UTF-8"))?;
-        Ok(Self { name: name.to_owned(), text })
+        if kind == InitKind::Statements && std::str::from_utf8(&unpacked).is_err() {
+            return Err(refused(name, "it is not UTF-8"));
+        }
+        Ok(Self { name: name.to_owned(), bytes: unpacked, kind })
+    }
+
+    /// Whether it is a script, which needs an instance with files and processes of its own.
+    #[must_use]
+    pub fn is_script(&self) -> bool {
+        matches!(self.kind, InitKind::Program | InitKind::Sourced)
     }
 }
 
-/// Refuses what cannot be run, before anything is made.
-pub(in crate::postgres) fn check(request: &PostgresRequest<'_>) -> Result<(), Problem> {
+fn kind_of(name: &str, is_executable: bool) -> InitKind {
+    if name.contains('/') {
+        InitKind::Beside
+    } else if name.ends_with(".sql") || name.ends_with(".sql.gz") {
+        InitKind::Statements
+    } else if name.ends_with(".sh") {
+        if is_executable { InitKind::Program } else { InitKind::Sourced }
+    } else {
+        InitKind::Beside
+    }
+}
+
+/// Refuses what cannot be run, before anything is made. `has_own_root` says whether an instance has
+/// files and processes of its own.
+pub(in crate::postgres) fn check(
+    request: &PostgresRequest<'_>,
+    has_own_root: bool,
+) -> Result<(), Problem> {
     let (mut names, mut bytes) = (HashSet::new(), 0_usize);
     for file in request.init {
         check_name(&file.name)?;
         if !names.insert(&file.name) {
             return Err(refused(&file.name, "there are two of this name"));
         }
-        bytes = bytes.saturating_add(file.text.len());
+        if file.is_script() && !has_own_root {
+            let why =
+                "a script needs an instance with files of its own, which Gable has as root only";
+            return Err(refused(&file.name, why));
+        }
+        bytes = bytes.saturating_add(file.bytes.len());
         if bytes > BYTES_MAX {
             return Err(too_large(&file.name));
         }
@@ -62,17 +109,13 @@ pub(in crate::postgres) fn check(request: &PostgresRequest<'_>) -> Result<(), Pr
     Ok(())
 }
 
-/// Whether the name is that of a packed file.
-fn check_name(name: &str) -> Result<bool, Problem> {
-    let is_packed = name.ends_with(".sql.gz");
-    if !is_packed && !name.ends_with(".sql") {
-        return Err(refused(name, "only `.sql` and `.sql.gz` are run"));
-    }
-    let has_odd = name.chars().any(|c| c == '/' || c.is_control());
-    if has_odd || name.starts_with('.') || name.len() > NAME_BYTES_MAX {
+fn check_name(name: &str) -> Result<(), Problem> {
+    let is_usual = |part: &str| !part.is_empty() && part != "." && part != "..";
+    let has_odd = name.chars().any(char::is_control);
+    if has_odd || name.len() > NAME_BYTES_MAX || !name.split('/').all(is_usual) {
         return Err(refused(name, "that is no usual name of a file"));
     }
-    Ok(is_packed)
+    Ok(())
 }
 
 fn too_large(name: &str) -> Problem {
@@ -91,9 +134,14 @@ pub(super) fn write(directory: &Path, init: &[InitFile], uid: u32) -> Result<(),
     files::remove_dir(directory)?;
     files::create_dir(directory, 0o700)?;
     for file in init {
-        files::replace(&directory.join(&file.name), &file.text, 0o400, Some(uid))?;
+        let path = directory.join(&file.name);
+        if let Some(folder) = path.parent() {
+            files::create_dir(folder, 0o700)?;
+        }
+        let mode = if file.kind == InitKind::Program { 0o500 } else { 0o400 };
+        files::replace(&path, &file.bytes, mode, Some(uid))?;
     }
-    files::own(directory, uid)
+    files::own_tree(directory, uid)
 }
 
 #[cfg(test)]
@@ -107,10 +155,10 @@ mod tests {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packer.write_all(b"SELECT 1;").expect("memory");
         let packed = packer.finish().expect("memory");
-        let file = InitFile::from_bytes("01 data.sql.gz", &packed).expect("a good file");
-        assert_eq!(file.text, "SELECT 1;");
-        assert_eq!(InitFile::from_bytes("a.sql", b"x").expect("a good file").text, "x");
-        let half = InitFile::from_bytes("a.sql.gz", &packed[..packed.len() / 2]);
+        let file = InitFile::from_bytes("01 data.sql.gz", &packed, false).expect("a good file");
+        assert_eq!(file.bytes, b"SELECT 1;");
+        assert_eq!(InitFile::from_bytes("a.sql", b"x", false).expect("a good file").bytes, b"x");
+        let half = InitFile::from_bytes("a.sql.gz", &packed[..packed.len() / 2], false);
         assert!(half.is_err_and(|problem| problem.message.contains("unpacked")));
     }
 
@@ -119,14 +167,28 @@ mod tests {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         packer.write_all(&vec![b' '; BYTES_MAX + 1]).expect("memory");
         let packed = packer.finish().expect("memory");
-        let problem = InitFile::from_bytes("bomb.sql.gz", &packed).expect_err("too large");
+        let problem = InitFile::from_bytes("bomb.sql.gz", &packed, false).expect_err("too large");
         assert!(problem.message.contains("64 MiB"), "{}", problem.message);
     }
 
     #[test]
     fn names_lead_nowhere_else() {
-        for name in ["a.sh", "../a.sql", "/a.sql", ".sql", "a\n.sql", "..sql.gz"] {
-            assert!(InitFile::from_bytes(name, b"").is_err(), "{name}");
+        for name in ["../a.sql", "/a.sql", "a\n.sql", "a/../b.csv", "a//b", ".."] {
+            assert!(InitFile::from_bytes(name, b"", false).is_err(), "{name}");
         }
+        let long = format!("{}.sql", "x".repeat(NAME_BYTES_MAX));
+        assert!(InitFile::from_bytes(&long, b"", false).is_err());
+    }
+
+    #[test]
+    fn scripts_run_or_are_sourced_and_the_rest_lies_beside_them() {
+        let kind = |name, is_executable| {
+            InitFile::from_bytes(name, b"\xff", is_executable).expect("a good file").kind
+        };
+        assert_eq!(kind("02.sh", true), InitKind::Program);
+        assert_eq!(kind("02.sh", false), InitKind::Sourced);
+        assert_eq!(kind("rows.csv", true), InitKind::Beside);
+        assert_eq!(kind("more/01.sql", false), InitKind::Beside);
+        assert!(InitFile::from_bytes("a.sql", b"\xff", false).is_err());
     }
 }

@@ -57,6 +57,10 @@ impl Drawing<'_> {
             let init = self.found.understood.init.get(&declared.name);
             if let (Pen::Write, Some(files), Some(row)) = (self.pen, init, databases.last()) {
                 init_files::keep(self.platform, &row.id, files)?;
+                let env = origin.map(|origin| origin.env.clone()).unwrap_or_default();
+                let env: Vec<(String, SecretString)> =
+                    env.into_iter().map(|(name, value)| (name, value.into())).collect();
+                store::databases::set_init_env(&self.platform.store, &row.id, &env)?;
             }
         }
         Ok(databases)

@@ -3,16 +3,16 @@
 //! The reader is pure and asks for files; they come from the commit that is deployed, and what git
 //! does not know, as `.env` most often, from the working tree.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
-use std::path::{Component, Path, PathBuf};
+mod disk;
+mod init;
+mod settle;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use blueprint::compose::{self, Input};
-use blueprint::{Blueprint, Mode};
-use model::{
-    ContainerFile, EnvOwner, EnvSource, EnvVar, FileSource, Problem, Project, Service, ValueOrigin,
-    Volume, VolumeSource,
-};
+use blueprint::{Finding, Mode};
+use model::{EnvOwner, Problem, Project, ValueOrigin};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Request, Understood};
@@ -22,8 +22,6 @@ use crate::platform::Platform;
 
 /// Files name files that name files, so often at most.
 const ROUNDS_MAX: usize = 8;
-/// Largest file of the working tree that is read: `.env` files, configurations, secrets.
-const FILE_LIMIT_BYTES: u64 = 1 << 20;
 /// Under this name the values are kept that a person gave for variables of compose files.
 const VARIABLES: &str = "compose file";
 
@@ -50,10 +48,13 @@ pub(super) async fn read(
     let kept = kept(platform, place, request)?;
     let given = given(request).map(|(_, value)| value).chain(kept.values().map(String::as_str));
     let given = given.map(SecretString::from).collect();
+    let mut more_files = BTreeMap::new();
+    let (variables, mistakes) =
+        variables(platform, place, request, (&folder, kept), &mut more_files).await?;
     let mut input = Input {
-        variables: variables(platform, place, request, (&folder, kept)).await?,
+        variables,
         files,
-        more_files: BTreeMap::new(),
+        more_files,
         profiles: request.profiles.clone(),
         project_name: place.project.to_owned(),
         mode: if request.is_strict { Mode::Strict } else { Mode::Tolerant },
@@ -73,13 +74,16 @@ pub(super) async fn read(
         }
         reading = compose::read(&input);
     }
+    let reading = reading.refused_by(mistakes);
     let mut blueprint = reading.blueprint;
     let mut notes = Vec::new();
     let mut init = BTreeMap::new();
+    let mut seeds = BTreeMap::new();
     if let Some(blueprint) = &mut blueprint {
         let listing = platform.sources.list_files(place.project, place.commit_id).await?;
-        settle(blueprint, &listing, place, &mut notes);
-        init = init_files(platform, place, blueprint, &listing).await?;
+        let ground = settle::Ground { listing: &listing, tree: place.tree.as_deref() };
+        seeds = ground.settle(blueprint, &mut notes);
+        init = init::files(platform, place, blueprint, &listing, &mut notes).await?;
     }
     let texts = input.files.iter().map(|(path, text)| (path.clone(), text.clone()));
     let more = input.more_files.iter();
@@ -89,6 +93,7 @@ pub(super) async fn read(
         problems: reading.problems,
         init,
         given,
+        seeds,
         texts: texts.chain(more).collect(),
         missing: reading.missing.into_iter().map(|missing| missing.name).collect(),
         notes,
@@ -96,19 +101,26 @@ pub(super) async fn read(
 }
 
 /// What is filled in where files name variables: kept values, then `.env`, then what is given now.
+/// What is wrong in `.env` is found with it.
 async fn variables(
     platform: &Platform,
     place: &Place<'_>,
     request: &Request,
     (folder, mut variables): (&str, BTreeMap<String, String>),
-) -> Result<BTreeMap<String, String>, Error> {
+    more_files: &mut BTreeMap<String, Option<String>>,
+) -> Result<(BTreeMap<String, String>, Vec<Finding>), Error> {
+    let mut mistakes = Vec::new();
     let name = if folder.is_empty() { ".env".to_owned() } else { format!("{folder}/.env") };
-    if let Some(text) = look_up(platform, place, &name).await? {
-        let known = variables.clone();
-        variables.extend(compose::read_env_file(&text, &known));
+    let text = look_up(platform, place, &name).await?;
+    if let Some(text) = &text {
+        match compose::read_env_file(&name, text, &variables) {
+            Ok(own) => variables.extend(own),
+            Err(found) => mistakes = found,
+        }
     }
+    more_files.insert(name, text);
     variables.extend(given(request).map(|(key, value)| (key.to_owned(), value.to_owned())));
-    Ok(variables)
+    Ok((variables, mistakes))
 }
 
 /// Values of this request for variables of the files.
@@ -161,36 +173,6 @@ pub(crate) fn keep(
     Ok(())
 }
 
-/// The files that fill new databases, in the order of their names, as the images run them.
-async fn init_files(
-    platform: &Platform,
-    place: &Place<'_>,
-    blueprint: &Blueprint,
-    listing: &[String],
-) -> Result<BTreeMap<String, Vec<(String, Vec<u8>)>>, Error> {
-    let mut all = BTreeMap::new();
-    for (name, settings) in blueprint.scopes.iter().flat_map(|scope| &scope.database_settings) {
-        let declared = settings.compose.iter().flat_map(|origin| &origin.init_files);
-        let paths: Vec<String> =
-            declared.flat_map(|path| files_at(&build::container::plain(path), listing)).collect();
-        let mut found = platform.sources.read_files(place.project, place.commit_id, &paths).await?;
-        let files = paths.into_iter().filter_map(|path| {
-            let bytes = found.remove(&path)?;
-            Some((path.rsplit('/').next().unwrap_or(&path).to_owned(), bytes))
-        });
-        all.insert(name.clone(), files.collect());
-    }
-    Ok(all)
-}
-
-/// A file, or what a directory holds of statements.
-fn files_at(path: &str, listing: &[String]) -> Vec<String> {
-    let is_init = |file: &&String| file.ends_with(".sql") || file.ends_with(".sql.gz");
-    let inside = listing.iter().filter(|file| parent(file) == path).filter(is_init);
-    let itself = listing.iter().filter(|file| *file == path);
-    itself.chain(inside).cloned().collect()
-}
-
 /// A file of the commit, or of the working tree where git does not know it.
 async fn look_up(
     platform: &Platform,
@@ -200,7 +182,7 @@ async fn look_up(
     let known = platform.sources.read_file(place.project, place.commit_id, name).await?;
     let bytes = match known {
         Some(bytes) => bytes,
-        None => match place.tree.as_deref().and_then(|tree| on_disk(tree, name)) {
+        None => match place.tree.as_deref().and_then(|tree| disk::file(tree, name)) {
             Some(bytes) => bytes,
             None => return Ok(None),
         },
@@ -212,176 +194,6 @@ async fn look_up(
     })
 }
 
-/// A regular file of the working tree; nothing that a link leads to outside of it.
-fn on_disk(tree: &Path, name: &str) -> Option<Vec<u8>> {
-    let is_plain = Path::new(name)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    let path = tree.join(name).canonicalize().ok().filter(|_| is_plain)?;
-    let metadata = path.metadata().ok()?;
-    let is_inside = path.starts_with(tree.canonicalize().ok()?);
-    if !is_inside || !metadata.is_file() || metadata.len() > FILE_LIMIT_BYTES {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).ok()?.take(FILE_LIMIT_BYTES).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
-}
-
 fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// What a path of the project is.
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    /// Part of the source: it comes with the release.
-    Source,
-    /// A small file that git does not know: its text is sealed with the variables.
-    Small(String),
-    /// Anything else: a directory for data, kept like a volume.
-    Kept,
-}
-
-/// Says of every path that a container sees where its bytes come from.
-fn settle(
-    blueprint: &mut Blueprint,
-    listing: &[String],
-    place: &Place<'_>,
-    notes: &mut Vec<String>,
-) {
-    let mut said = BTreeSet::new();
-    for service in blueprint.scopes.iter_mut().flat_map(|scope| &mut scope.services) {
-        settle_service(
-            service,
-            &|path| kind_of(path, listing, place.tree.as_deref()),
-            &mut |note| {
-                if said.insert(note.clone()) {
-                    notes.push(note);
-                }
-            },
-        );
-    }
-}
-
-fn kind_of(path: &str, listing: &[String], tree: Option<&Path>) -> Kind {
-    let plain = build::container::plain(path);
-    let is_known =
-        plain.is_empty() || listing.iter().any(|file| Path::new(file).starts_with(&plain));
-    if is_known {
-        return Kind::Source;
-    }
-    let text = tree.and_then(|tree| on_disk(tree, &plain)).map(String::from_utf8);
-    match text {
-        Some(Ok(text)) => Kind::Small(text),
-        _ => Kind::Kept,
-    }
-}
-
-fn settle_service(
-    service: &mut Service,
-    kind_of: &dyn Fn(&str) -> Kind,
-    note: &mut dyn FnMut(String),
-) {
-    let mut files = Vec::new();
-    let mut values = Vec::new();
-    let mut seal = |text: String, number: usize| {
-        let key = format!("GABLE_SECRET_FILE_{number}");
-        values.push(EnvVar {
-            key: key.clone(),
-            source: EnvSource::Literal(text),
-            preview_value: None,
-        });
-        FileSource::Variable(key)
-    };
-    let mut number = 0;
-    service.container.volumes.retain_mut(|volume: &mut Volume| {
-        let VolumeSource::Project(path) = &volume.source else { return true };
-        match kind_of(path) {
-            Kind::Source => true,
-            Kind::Kept => {
-                let name = format!("./{}", build::container::plain(path));
-                note(format!("{name} is not part of the source: it is kept as a volume"));
-                volume.source = VolumeSource::Named(name);
-                true
-            }
-            Kind::Small(text) => {
-                number += 1;
-                files.push(ContainerFile {
-                    target: volume.target.clone(),
-                    source: seal(text, number),
-                    mode: 0o444,
-                });
-                false
-            }
-        }
-    });
-    for file in &mut service.container.files {
-        let FileSource::Project(path) = &file.source else { continue };
-        if let Kind::Small(text) = kind_of(path) {
-            number += 1;
-            file.source = seal(text, number);
-        }
-    }
-    for secret in service.docker.iter_mut().flat_map(|docker| &mut docker.secrets) {
-        let FileSource::Project(path) = &secret.source else { continue };
-        if let Kind::Small(text) = kind_of(path) {
-            number += 1;
-            secret.source = seal(text, number);
-        }
-    }
-    service.container.files.extend(files);
-    service.env.extend(values);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    #[test]
-    fn a_path_is_source_a_sealed_file_or_kept_data() {
-        let tree = tempfile::tempdir().unwrap();
-        std::fs::write(tree.path().join("secret.txt"), "s3cret").unwrap();
-        std::fs::create_dir(tree.path().join("data")).unwrap();
-        std::os::unix::fs::symlink("/etc/hostname", tree.path().join("leads-out")).unwrap();
-        let listing = ["conf/nginx.conf".to_owned()];
-        let kind = |path| kind_of(path, &listing, Some(tree.path()));
-        assert_eq!(kind("./conf"), Kind::Source);
-        assert_eq!(kind("conf/nginx.conf"), Kind::Source);
-        assert_eq!(kind("."), Kind::Source);
-        assert_eq!(kind("./secret.txt"), Kind::Small("s3cret".to_owned()));
-        assert_eq!(kind("./data"), Kind::Kept);
-        assert_eq!(kind("./not-there"), Kind::Kept);
-        assert_eq!(kind("./leads-out"), Kind::Kept);
-    }
-
-    #[test]
-    fn what_git_does_not_know_is_sealed_or_kept() {
-        let mut service = testing::definition("web");
-        let volume = |path: &str, target: &str| Volume {
-            source: VolumeSource::Project(path.to_owned()),
-            target: target.to_owned(),
-            is_read_only: false,
-            subpath: None,
-        };
-        service.container.volumes =
-            vec![volume("./src", "/app"), volume("./data", "/data"), volume("./key", "/key")];
-        let kind = |path: &str| match path {
-            "./src" => Kind::Source,
-            "./data" => Kind::Kept,
-            _ => Kind::Small("text".to_owned()),
-        };
-        let mut notes = Vec::new();
-        settle_service(&mut service, &kind, &mut |note| notes.push(note));
-        let sources: Vec<_> =
-            service.container.volumes.iter().map(|volume| volume.source.clone()).collect();
-        assert_eq!(
-            sources,
-            [VolumeSource::Project("./src".to_owned()), VolumeSource::Named("./data".to_owned())]
-        );
-        assert_eq!(service.container.files.len(), 1);
-        assert_eq!(service.env.len(), 1);
-        assert_eq!(notes, ["./data is not part of the source: it is kept as a volume"]);
-    }
 }
