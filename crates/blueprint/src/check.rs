@@ -45,6 +45,8 @@ pub(crate) struct Checker<'a> {
     spans: BTreeMap<String, Span>,
     /// Names that some `fromService` refers to as a Key Value instance.
     key_value_names: BTreeSet<String>,
+    /// Names of workflows: a workspace has each once.
+    workflows: BTreeSet<String>,
 }
 
 impl<'a> Checker<'a> {
@@ -57,6 +59,7 @@ impl<'a> Checker<'a> {
             seen: Vec::new(),
             spans: BTreeMap::new(),
             key_value_names: BTreeSet::new(),
+            workflows: BTreeSet::new(),
         }
     }
 

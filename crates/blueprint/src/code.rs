@@ -81,6 +81,8 @@ codes! {
         "A compose file requires a variable that has no value.";
     FileNotThere "file-not-there" Error Error
         "A file that a compose file names is not there.";
+    EnvFileLine "env-file-line" Error Error
+        "A line of a file of variables is none, or goes on behind its closing quote.";
     FileCircle "file-circle" Error Error
         "Files include or services extend each other in a circle.";
     TooMuch "too-much" Error Error
@@ -95,10 +97,6 @@ codes! {
         "Services wait for each other in a circle.";
     PortTwice "port-published-twice" Error Error
         "Two services want the same port of the host.";
-    HostPath "host-path" Error Error
-        "A service wants a file or directory of the host that lies outside the project.";
-    FieldRefused "field-refused" Error Error
-        "A field asks for something that no instance is given.";
     Conflict "conflicting-declarations" Error Error
         "The same thing is declared in two ways that do not fit together.";
 
@@ -163,6 +161,9 @@ codes! {
     ReferenceKind "reference-kind" Repair Error
         "A reference names a service where it means a database, or the other way round.";
 
+    ServiceLeftOut "service-left-out" Repair Error
+        "A service asks for something that no instance is given, or waits for one that does; the rest of the file runs.";
+
     DollarAlone "dollar-alone" Repair Error
         "A `$` stands alone in a compose file; it was read as the character itself.";
 
@@ -184,6 +185,8 @@ codes! {
         "A value holds `${…}`, which Render does not replace; it was understood as a template.";
     NotInterpolated "value-not-interpolated" Note Note
         "A value holds `$` followed by something unknown; it stays as it is.";
+    InternalDomain "internal-domain" Note Note
+        "A value holds a host below `render-internal.com`, which exists nowhere.";
     HostAsUrl "host-as-url" Note Note
         "A variable named like a URL gets a bare host name.";
     PlainSecret "plain-secret" Note Note
@@ -198,6 +201,10 @@ codes! {
         "A field of a compose file means here what comes closest.";
     FieldLater "field-later" Note Note
         "A field of a compose file is understood, but not acted upon yet.";
+    HostPath "host-path" Note Error
+        "A service wants a file or directory of the host that lies outside the project.";
+    FieldRefused "field-refused" Note Error
+        "A field asks for something that no instance is given.";
     VariableUnset "variable-unset" Note Note
         "A variable of a compose file has no value; it counts as empty.";
     ManagedStore "managed-store" Note Note

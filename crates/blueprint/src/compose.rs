@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::blueprint::Blueprint;
+use crate::env_file::{self, Named};
 use crate::explain::Explanation;
 use crate::finding::{Finding, Mode, Severity, Span};
 
@@ -26,14 +27,14 @@ mod build;
 mod compile;
 mod container;
 mod deploy;
-mod env_file;
 mod environment;
 mod extension;
 mod fields;
 mod files;
 mod fix;
 mod health;
-mod interpolate;
+pub(crate) mod interpolate;
+mod left_out;
 mod load;
 mod merge;
 mod networks;
@@ -47,7 +48,6 @@ mod service;
 mod stores;
 mod volumes;
 
-pub use env_file::read_env_file;
 pub use fix::{Fixed, fix};
 
 use node::{At, View};
@@ -157,6 +157,17 @@ impl Reading {
         self.blueprint.is_some()
     }
 
+    /// The same, refused for what was found before: in the `.env` that the variables come from.
+    #[must_use]
+    pub fn refused_by(mut self, mut findings: Vec<Finding>) -> Self {
+        if !findings.is_empty() {
+            self.blueprint = None;
+            findings.append(&mut self.problems);
+            self.problems = findings;
+        }
+        self
+    }
+
     /// How many findings have a severity.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
@@ -181,6 +192,18 @@ pub fn default_files(listing: &[&str]) -> Vec<String> {
     let others = ["yml", "yaml"].map(|end| format!("{stem}.override.{end}"));
     let other = others.into_iter().find(|name| listing.contains(&name.as_str()));
     std::iter::once((*main).to_owned()).chain(other).collect()
+}
+
+/// The variables of a project's `.env` of this path, those of `known` filled in where it names them.
+///
+/// # Errors
+/// A finding for each line that is not understood.
+pub fn read_env_file(
+    path: &str,
+    text: &str,
+    known: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Vec<Finding>> {
+    env_file::read(text, Named::Filled(&|name| known.get(name).cloned())).variables(path)
 }
 
 /// Reads compose files. Never panics, whatever their texts, and reports every problem at once.

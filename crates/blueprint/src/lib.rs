@@ -22,6 +22,7 @@ mod catalog;
 mod check;
 mod code;
 pub mod compose;
+pub mod env_file;
 mod explain;
 mod finding;
 mod fix;

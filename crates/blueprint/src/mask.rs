@@ -14,6 +14,8 @@ mod compose;
 pub(crate) enum Dialect {
     Blueprint,
     Compose,
+    /// A file of variables: a line may belong to a value that began above it.
+    Variables,
 }
 
 /// What stands in place of a value.
@@ -70,12 +72,13 @@ struct State {
 /// A line by index from 0, with values hidden.
 pub(crate) fn line(source: &Source<'_>, index: usize, dialect: Dialect) -> Shown {
     let mut state = State::default();
-    let mut hidden = None;
+    let mut hidden = (dialect == Dialect::Variables).then(|| 0..source.line(index).len());
     for line in index.saturating_sub(LOOK_BACK_LINES)..=index {
         let text = source.line(line);
         (state, hidden) = match dialect {
             Dialect::Blueprint => step(state, text),
             Dialect::Compose => compose::step(state, text),
+            Dialect::Variables => break,
         };
     }
     let text = source.line(index);

@@ -2,7 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Code, Finding, Severity};
 use crate::mask;
 use crate::source::Source;
 
@@ -23,8 +23,11 @@ pub fn render(finding: &Finding, source: &str, file_name: &str, style: Option<&s
     let span = &finding.span;
     let index = span.line.saturating_sub(1);
     let line = source.line_bytes(index);
-    let dialect =
-        if finding.file.is_some() { mask::Dialect::Compose } else { mask::Dialect::Blueprint };
+    let dialect = match &finding.file {
+        _ if finding.code == Code::EnvFileLine => mask::Dialect::Variables,
+        Some(_) => mask::Dialect::Compose,
+        None => mask::Dialect::Blueprint,
+    };
     let shown = mask::line(&source, index, dialect);
     let (start, end) = shown.columns(
         span.bytes.start.saturating_sub(line.start),

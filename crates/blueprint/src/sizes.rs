@@ -129,6 +129,9 @@ pub(crate) fn find(family: Family, text: &str) -> Found {
     if let Some(size) = known(&dashed) {
         return Found::Spelled(size);
     }
+    if let Some(size) = memory_only(family, &dashed) {
+        return Found::Spelled(size);
+    }
     let alias = match (family, plain.as_str()) {
         (Family::Postgres, "basic" | "hobby" | "flexible") => "basic-256mb",
         (Family::Postgres, "basic1g") => "basic-1gb",
@@ -153,6 +156,20 @@ fn sized(family: Family, text: &str) -> Option<InstanceType> {
     };
     let cpu_millis = u32::try_from(gib * 1000 / gib_per_core).ok()?;
     Some(InstanceType { name: text.to_owned(), cpu_millis, memory_bytes: gib * GIB })
+}
+
+/// `1g` for PostgreSQL: the memory alone, as Key Value's plans are called. The cores follow from it.
+fn memory_only(family: Family, text: &str) -> Option<InstanceType> {
+    if family != Family::Postgres {
+        return None;
+    }
+    let size = flexible(&format!("1c-{text}"))?;
+    let cores = match size.memory_bytes.div_ceil(GIB) {
+        0..=1 if size.memory_bytes < GIB => "0.1".to_owned(),
+        0..=1 => "0.5".to_owned(),
+        gib => gib.div_ceil(4).to_string(),
+    };
+    flexible(&format!("{cores}c-{text}"))
 }
 
 /// `0.5c-512mb`, `2c-4g`: cores and memory.
@@ -214,6 +231,13 @@ mod tests {
         check(Family::Postgres, "flexible", "~ basic-256mb 100m 256M");
         check(Family::Postgres, "pro-8gb", "= pro-8gb 2000m 8192M");
         check(Family::Postgres, "accelerated-64gb", "= accelerated-64gb 8000m 65536M");
+        check(Family::Postgres, "2c-8g", "= 2c-8g 2000m 8192M");
+        check(Family::Postgres, "0.1c-256mb", "= 0.1c-256mb 100m 256M");
+        check(Family::Postgres, "1g", "~ 0.5c-1g 500m 1024M");
+        check(Family::Postgres, "8G", "~ 2c-8g 2000m 8192M");
+        check(Family::KeyValue, "1g", "= 1g 250m 1024M");
+        check(Family::KeyValue, "2c-8g", "= 2c-8g 2000m 8192M");
+        check(Family::KeyValue, "256MB", "~ 256mb 100m 256M");
         check(Family::KeyValue, "free", "= free 100m 25M");
         check(Family::KeyValue, "5g", "= 5g 500m 5120M");
         check(Family::Service, "gigantic", "?");

@@ -60,7 +60,7 @@ pub(crate) fn create_dir(path: &Path, mode: u32) -> Result<(), Error> {
 /// Replaces a file by write, fsync, rename, unless it already holds this.
 pub(crate) fn replace(
     path: &Path,
-    text: impl AsRef<[u8]>,
+    text: &(impl AsRef<[u8]> + ?Sized),
     mode: u32,
     uid: Option<u32>,
 ) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use model::service::{AutoDeploy, BuildFilter, Docker, Image};
 use model::{Disk, Runtime, Service, ServiceKind};
 
-use crate::blueprint::{Noun, Scaling, ServicePreviews, ServiceSettings};
+use crate::blueprint::{Noun, PreviewGeneration, Scaling, ServicePreviews, ServiceSettings};
 use crate::catalog::Place;
 use crate::code::Code;
 use crate::sizes::Family;
@@ -50,6 +50,12 @@ impl Checker<'_> {
         }
         self.check_schedule(fields, kind, &mut service);
         self.check_render_rules(fields, kind, &service);
+        if kind == Kind::Workflow && !self.workflows.insert(name.clone()) {
+            let message =
+                format!("Render refuses two workflows of the name `{name}` in a workspace");
+            self.add(Code::RenderRule, fields.anchor(), &item.path, message)
+                .hint("give each its own name");
+        }
         let name = self.unique_name(draft, Noun::Service, name, fields, item);
         service.name.clone_from(&name);
         let scope = &mut draft.scope;
@@ -405,8 +411,14 @@ impl Checker<'_> {
         if let Some(slot) = fields.get("previews")
             && let Some(inner) = self.fields(slot.node, &slot.path, Place::ServicePreviews)
         {
-            if let Some(generation) = inner.get("generation").and_then(|slot| self.generation(slot))
+            if let Some(slot) = inner.get("generation")
+                && let Some(generation) = self.generation(slot)
             {
+                if generation == PreviewGeneration::Off {
+                    let message = "`previews.generation` of a service is `manual` or `automatic`; left out, it is off";
+                    self.add(Code::RenderRule, slot.node.bytes.clone(), &slot.path, message.to_owned())
+                        .hint("remove it: previews of whole environments are switched at the root of the file");
+                }
                 previews.generation = Some(generation);
             }
             if let Some(size) = self.size(&inner, "plan", Family::Service) {

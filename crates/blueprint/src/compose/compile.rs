@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use model::PortProtocol;
+use model::{PortProtocol, Service};
 
-use crate::blueprint::{Blueprint, DatabaseSettings, KeyValueSettings, Noun, Previews, Scope};
+use crate::blueprint::{
+    Blueprint, DatabaseSettings, KeyValueSettings, Noun, Previews, Scope, ServiceSettings,
+};
 use crate::code::Code;
 
+use super::left_out::LeftOut;
 use super::node::{At, Node, View};
 use super::reader::Reader;
 use super::stores::Store;
@@ -71,6 +74,44 @@ fn awaited(services: &[(&str, View<'_>)]) -> BTreeSet<String> {
         .collect()
 }
 
+/// What an entry of `services` is. A service that cannot be read is none.
+enum Resource {
+    Store(Box<Store>),
+    Service(Option<Box<(Service, ServiceSettings)>>),
+}
+
+impl Scope {
+    /// Takes in what an entry of `services` is.
+    fn take(&mut self, name: &str, view: &View<'_>, resource: Resource) {
+        let noun = match resource {
+            Resource::Store(store) => match *store {
+                Store::Postgres(database, compose) => {
+                    let settings =
+                        DatabaseSettings { compose: Some(compose), ..Default::default() };
+                    self.database_settings.insert(name.to_owned(), settings);
+                    self.databases.push(database);
+                    Noun::Database
+                }
+                Store::KeyValue(key_value, compose) => {
+                    let settings =
+                        KeyValueSettings { compose: Some(compose), ..Default::default() };
+                    self.key_value_settings.insert(name.to_owned(), settings);
+                    self.key_values.push(key_value);
+                    Noun::KeyValue
+                }
+            },
+            Resource::Service(Some(read)) => {
+                let (service, settings) = *read;
+                self.service_settings.insert(name.to_owned(), settings);
+                self.services.push(service);
+                Noun::Service
+            }
+            Resource::Service(None) => return,
+        };
+        self.origins.insert((noun, name.to_owned()), view.path.clone());
+    }
+}
+
 /// A port of the host that somebody wants.
 #[derive(Debug)]
 struct Wanted {
@@ -91,9 +132,16 @@ impl Reader<'_> {
         let mut scope = Scope { project: Some(project_name), ..Scope::default() };
         let project = self.project_of(root);
         self.unused_sections(&project);
+        let mut left_out = LeftOut::default();
         for (name, view) in &project.active {
-            self.resource(&project, name, view, &mut scope);
+            let before = self.refusals.len();
+            let resource = self.resource(&project, name, view);
+            match self.refusals.get(before) {
+                Some(why) => left_out.add(name, why.clone()),
+                None => scope.take(name, view, resource),
+            }
         }
+        self.leave_out(left_out, &project, &mut scope);
         self.circles(&scope, &project);
         self.published_twice(&scope, &project);
         if project.active.is_empty() {
@@ -164,28 +212,10 @@ impl Reader<'_> {
             || asked.iter().any(|profile| profile == "*")
     }
 
-    fn resource(&mut self, project: &Project<'_>, name: &str, view: &View<'_>, scope: &mut Scope) {
-        let origin = |noun| (noun, name.to_owned());
+    fn resource(&mut self, project: &Project<'_>, name: &str, view: &View<'_>) -> Resource {
         match self.store(project, name, view) {
-            Some(Store::Postgres(database, compose)) => {
-                let settings = DatabaseSettings { compose: Some(compose), ..Default::default() };
-                scope.origins.insert(origin(Noun::Database), view.path.clone());
-                scope.database_settings.insert(name.to_owned(), settings);
-                scope.databases.push(database);
-            }
-            Some(Store::KeyValue(key_value, compose)) => {
-                let settings = KeyValueSettings { compose: Some(compose), ..Default::default() };
-                scope.origins.insert(origin(Noun::KeyValue), view.path.clone());
-                scope.key_value_settings.insert(name.to_owned(), settings);
-                scope.key_values.push(key_value);
-            }
-            None => {
-                if let Some((service, settings)) = self.service(project, name, view) {
-                    scope.origins.insert(origin(Noun::Service), view.path.clone());
-                    scope.service_settings.insert(name.to_owned(), settings);
-                    scope.services.push(service);
-                }
-            }
+            Some(store) => Resource::Store(Box::new(store)),
+            None => Resource::Service(self.service(project, name, view).map(Box::new)),
         }
     }
 

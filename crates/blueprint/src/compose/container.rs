@@ -89,17 +89,21 @@ impl Reader<'_> {
         }
         let Some(mode) = view.get("network_mode") else { return };
         let Some(text) = self.text(&mode) else { return };
-        let is_shared = text.starts_with("service:") || text.starts_with("container:");
-        if is_shared || text == "none" {
-            let message = if is_shared {
-                "`network_mode`: no instance shares the network of another one".to_owned()
-            } else {
+        let message = match text.split_once(':') {
+            Some(("service", other)) => format!(
+                "`network_mode: service:{other}`: it would have to start again with each instance of `{other}`, and a deploy starts the new one beside the old"
+            ),
+            Some(("container", _)) => {
+                "`network_mode: container:…`: no instance shares the network of a container that is not Gable's".to_owned()
+            }
+            None if text == "none" => {
                 "`network_mode: none`: every instance is in the network of its environment"
                     .to_owned()
-            };
-            self.add(Code::FieldRefused, &mode.node.at, &mode.path, message)
-                .hint("remove it, and let the programs reach each other by the services' names instead of `localhost`");
-        }
+            }
+            _ => return,
+        };
+        self.add(Code::FieldRefused, &mode.node.at, &mode.path, message)
+            .hint("remove it, and let the programs reach each other by the services' names instead of `localhost`");
     }
 
     /// A command: words as they are, a text split into words as by a shell that does nothing else.

@@ -6,13 +6,14 @@ use model::text::{NameFault, check_variable_name};
 use model::{EnvSource, EnvVar};
 
 use crate::code::Code;
+use crate::env_file::{self, EnvFile, Named};
+use crate::source::Source;
 
-use super::env_file;
 use super::node::{At, View};
 use super::project::Text;
-use super::reader::Reader;
+use super::reader::{File, Reader};
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// The variables of a service: those of its files, then its own, which win.
     pub(crate) fn environment(&mut self, service: &View<'_>) -> Vec<EnvVar> {
         let mut variables = Variables::default();
@@ -87,7 +88,7 @@ impl Reader<'_> {
             let is_raw = item.get("format").and_then(|view| self.text(&view));
             let is_raw = is_raw.is_some_and(|format| format == "raw");
             match self.text_of(&path) {
-                Text::Here(text) => found.extend(self.env_lines(text, is_raw, &item)),
+                Text::Here(text) => found.extend(self.env_lines((&path, text), is_raw, &item)),
                 Text::NotThere if required == Some(false) => {}
                 Text::NotThere => {
                     let message = format!("there is no file `{path}`");
@@ -102,7 +103,7 @@ impl Reader<'_> {
 
     fn env_lines(
         &mut self,
-        text: &str,
+        (path, text): (&str, &'a str),
         is_raw: bool,
         view: &View<'_>,
     ) -> Vec<(String, Option<String>)> {
@@ -117,8 +118,34 @@ impl Reader<'_> {
                 .collect();
         }
         let variables = &self.input.variables;
-        let lines = env_file::lines(text, &|name| variables.get(name).cloned());
-        lines.into_iter().map(|line| (line.name, line.value)).collect()
+        let file = env_file::read(text, Named::Filled(&|name| variables.get(name).cloned()));
+        self.env_mistakes((path, text), &file);
+        for line in &file.lines {
+            for name in &line.unset {
+                self.miss(name, false, &view.node.at);
+            }
+            for name in &line.required {
+                self.needs_value(name, "", &view.node.at);
+            }
+        }
+        file.lines.into_iter().map(|line| (line.name, line.value)).collect()
+    }
+
+    /// Names what is not understood in a file of variables.
+    pub(crate) fn env_mistakes(&mut self, (path, text): (&str, &'a str), file: &EnvFile) {
+        if file.mistakes.is_empty() {
+            return;
+        }
+        let index = self.files.len();
+        self.files.push(File {
+            path: path.to_owned(),
+            base_dir: String::new(),
+            source: Source::new(text),
+        });
+        for mistake in &file.mistakes {
+            let at = At::new(index, &mistake.bytes());
+            self.add(Code::EnvFileLine, &at, "", mistake.message.to_owned()).hint(env_file::HINT);
+        }
     }
 }
 

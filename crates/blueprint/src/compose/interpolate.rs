@@ -146,6 +146,11 @@ fn name(text: &str) -> &str {
 }
 
 impl Filled {
+    /// A text in which nothing is filled in.
+    pub(crate) fn as_written(text: String) -> Self {
+        Self { text, ..Self::default() }
+    }
+
     fn push(&mut self, text: &str) -> Result<(), Refusal> {
         if self.text.len() + text.len() > SIZE_LIMIT_BYTES {
             return Err(Refusal::Bounds);

@@ -216,16 +216,12 @@ impl<'a> Reader<'a> {
 
     fn unfilled(&mut self, text: &str, filled: &Filled, at: &At) {
         for (name, why) in &filled.required {
-            self.miss(name, true, at);
             let why = if why.is_empty() || why.contains('$') || why == "err" {
                 String::new()
             } else {
                 format!(": {why}")
             };
-            let message = format!("the variable `{name}` needs a value{why}");
-            let hint =
-                "write it into `.env` beside the compose file, or give it on the command line";
-            self.group_with(Code::VariableRequired, at, "", message, Some(hint));
+            self.needs_value(name, &why, at);
         }
         for name in &filled.unset {
             self.miss(name, false, at);
@@ -246,7 +242,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn miss(&mut self, name: &str, is_required: bool, at: &At) {
+    /// Names a variable that nothing can be without.
+    pub(crate) fn needs_value(&mut self, name: &str, why: &str, at: &At) {
+        self.miss(name, true, at);
+        let message = format!("the variable `{name}` needs a value{why}");
+        let hint = "write it into `.env` beside the compose file, or give it on the command line";
+        self.group_with(Code::VariableRequired, at, "", message, Some(hint));
+    }
+
+    pub(crate) fn miss(&mut self, name: &str, is_required: bool, at: &At) {
         let Some(file) = self.files.get(at.file) else { return };
         let span = file.source.span(at.start..at.end);
         let missing = self.missing.entry(name.to_owned()).or_insert_with(|| Missing {

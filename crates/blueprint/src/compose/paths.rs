@@ -90,7 +90,7 @@ impl Reader<'_> {
         if path.contains("://") || path.starts_with("git@") {
             let message =
                 format!("{what} lies on another machine; only files of the project are read");
-            self.add(Code::FieldRefused, &view.node.at, &view.path, message)
+            self.add(Code::PathOutside, &view.node.at, &view.path, message)
                 .hint("copy it into the repository");
             return None;
         }

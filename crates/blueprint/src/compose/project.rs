@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use crate::code::Code;
+use crate::env_file::{self, Named};
 
-use super::env_file::read_env_file;
 use super::load::Role;
 use super::merge::{merge, without_resets};
 use super::node::{At, Entry, Node, Value, View};
@@ -212,12 +212,14 @@ impl<'a> Reader<'a> {
             Value::List(items) => items,
             _ => vec![include],
         };
+        let mut imported = Node::of_map(root.at.clone(), Vec::new());
         for (index, item) in items.iter().enumerate() {
             let view = View::new(item, format!("include[{index}]"));
             if let Some(other) = self.include(&view, role, chain) {
-                self.import(&mut root, other);
+                self.import(&mut imported, other, Twice::Conflict);
             }
         }
+        self.import(&mut root, imported, Twice::Override);
         Some(root)
     }
 
@@ -273,34 +275,42 @@ impl<'a> Reader<'a> {
         outer: &BTreeMap<String, String>,
     ) -> Option<BTreeMap<String, String>> {
         let mut variables = outer.clone();
-        let mut texts = Vec::new();
+        let mut files: Vec<(String, &'a str)> = Vec::new();
         match view.get("env_file") {
             Some(named) => {
                 for path in self.texts(&named) {
+                    // The way to say that there is none, not even the `.env` beside the file.
+                    if path == "/dev/null" {
+                        continue;
+                    }
                     let path = self.inside(&named, &path, "an `env_file`")?;
-                    texts.push(self.required_text(&path, &named)?);
+                    let text = self.required_text(&path, &named)?;
+                    files.push((path, text));
                 }
             }
             None => {
                 if let Location::Inside(path) = self.locate_from(base_dir, ".env") {
                     match self.text_of(&path) {
-                        Text::Here(text) => texts.push(text),
+                        Text::Here(text) => files.push((path, text)),
                         Text::NotThere => {}
                         Text::Unknown => return None,
                     }
                 }
             }
         }
-        for text in texts {
-            for (name, value) in read_env_file(text, &variables) {
-                variables.entry(name).or_insert(value);
+        for (path, text) in files {
+            let file = env_file::read(text, Named::Filled(&|name| variables.get(name).cloned()));
+            self.env_mistakes((&path, text), &file);
+            for line in file.lines {
+                let Some(value) = line.value else { continue };
+                variables.entry(line.name).or_insert(value);
             }
         }
         Some(variables)
     }
 
-    /// Adds the resources of an included file to those of the file that includes it.
-    fn import(&mut self, root: &mut Node, other: Node) {
+    /// Adds the resources of an included file to those of others.
+    fn import(&mut self, root: &mut Node, other: Node, twice: Twice) {
         let at = root.at.clone();
         let Value::Map(sections) = &mut root.value else { return };
         let Value::Map(imported) = other.value else { return };
@@ -320,21 +330,37 @@ impl<'a> Reader<'a> {
             let names = own.iter().enumerate().map(|(index, entry)| (entry.key.clone(), index));
             let names: HashMap<String, usize> = names.collect();
             for resource in resources {
-                match names.get(&resource.key).map(|index| &own[*index]) {
+                let known = names.get(&resource.key).map(|index| &mut own[*index]);
+                match known {
                     None => own.push(resource),
                     Some(known) if is_same(&known.node, &resource.node) => {}
+                    Some(known) if twice == Twice::Override => {
+                        let empty = Node::of_map(known.node.at.clone(), Vec::new());
+                        let over = std::mem::replace(&mut known.node, empty);
+                        let path = [section.key.as_str(), resource.key.as_str()];
+                        known.node = merge(resource.node, over, &path);
+                    }
                     Some(known) => {
                         let path = format!("{}.{}", section.key, resource.key);
                         let message =
-                            format!("`{}` is declared here and in an included file", resource.key);
+                            format!("`{}` is declared in two included files", resource.key);
                         let at = known.key_at.clone();
                         self.add(Code::Conflict, &at, &path, message)
-                            .hint("give one of them another name, or change the included one in a file of its own (`include: [{path: [a.yaml, override.yaml]}]`)");
+                            .hint("give one of them another name, or include them as one (`include: [{path: [a.yaml, override.yaml]}]`): then the later one overrides");
                     }
                 }
             }
         }
     }
+}
+
+/// What is right when a resource is declared twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Twice {
+    /// Neither of two included files has the last word.
+    Conflict,
+    /// The file that includes another one overrides parts of what that one declares.
+    Override,
 }
 
 /// Whether two values say the same.

@@ -68,6 +68,10 @@ pub(crate) struct Reader<'a> {
     pub(crate) lacks_parents: bool,
     /// Services of other files that were read for `extends`, by file.
     pub(crate) bases: BTreeMap<String, Option<std::rc::Rc<Node>>>,
+    /// What services ask for and no instance is given, in the order in which it was found.
+    pub(crate) refusals: Vec<String>,
+    /// Whether nothing is left of the project without the services that are left out.
+    pub(crate) nothing_is_left: bool,
     findings: Vec<Finding>,
     /// The last finding that there was no room for.
     surplus: Option<Finding>,
@@ -88,6 +92,8 @@ impl<'a> Reader<'a> {
             filled: BTreeMap::new(),
             lacks_parents: false,
             bases: BTreeMap::new(),
+            refusals: Vec::new(),
+            nothing_is_left: false,
             findings: Vec::new(),
             surplus: None,
             groups: BTreeMap::new(),
@@ -143,6 +149,9 @@ impl<'a> Reader<'a> {
 
     /// Adds a finding; its weight follows from the mode.
     pub(crate) fn add(&mut self, code: Code, at: &At, path: &str, message: String) -> &mut Finding {
+        if is_refusal(code) {
+            self.refusals.push(message.clone());
+        }
         let finding = self.finding(code, at, path, message);
         let index = self.findings.len();
         if index < STORED_LIMIT {
@@ -249,6 +258,11 @@ impl<'a> Reader<'a> {
             known.insert((finding.code, file, span.start, span.end, finding.message.clone()))
         });
         for finding in &mut findings {
+            if self.nothing_is_left
+                && (is_refusal(finding.code) || finding.code == Code::ServiceLeftOut)
+            {
+                finding.severity = Severity::Error;
+            }
             finding.hint = finding.hint.take().map(|hint| self.without_values(&hint));
         }
         if findings.len() > FINDING_LIMIT {
@@ -297,4 +311,9 @@ impl<'a> Reader<'a> {
         seen.dedup_by(|one, two| one.at == two.at && one.path == two.path);
         seen
     }
+}
+
+/// Whether a finding leaves out the service that it is about.
+fn is_refusal(code: Code) -> bool {
+    matches!(code, Code::FieldRefused | Code::HostPath)
 }

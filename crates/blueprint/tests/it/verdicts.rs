@@ -36,3 +36,56 @@ fn what_is_clean_when_strict_is_clean_when_tolerant() {
     let (strict, tolerant) = (strict(&text).blueprint.unwrap(), tolerant(&text).blueprint.unwrap());
     assert!(strict.means_the_same_as(&tolerant));
 }
+
+#[test]
+fn workflows_have_no_plan_and_a_name_of_their_own() {
+    let text = "projects:\n  - name: p\n    environments:\n      - name: one\n        services:\n          - {type: workflow, name: w, runtime: python, buildCommand: b, startCommand: s, plan: pro, repo: 'https://x.example/y', branch: main, rootDir: flows}\n      - name: two\n        services:\n          - {type: workflow, name: w, runtime: node, buildCommand: b, startCommand: s}\n";
+    insta::assert_snapshot!(findings(&strict(text)), @r"
+    6:90 error field-not-for-type: a workflow has no `plan`; it was ignored
+    9:30 error render-rule: Render refuses two workflows of the name `w` in a workspace
+    ");
+    let reading = tolerant(text);
+    insta::assert_snapshot!(findings(&reading), @r"
+    6:90 repair field-not-for-type: a workflow has no `plan`; it was ignored
+    9:30 note render-rule: Render refuses two workflows of the name `w` in a workspace
+    ");
+    let scopes = reading.blueprint.unwrap().scopes;
+    let names: Vec<&str> = scopes.iter().map(|scope| scope.workflows[0].name.as_str()).collect();
+    assert_eq!(names, ["w", "w"]);
+}
+
+#[test]
+fn previews_of_a_service_are_manual_or_automatic() {
+    let text = |generation: &str| {
+        format!(
+            "services:\n  - {{type: web, name: a, runtime: node, startCommand: x, buildCommand: y, previews: {{generation: {generation}}}}}\n"
+        )
+    };
+    for generation in ["manual", "automatic"] {
+        assert!(strict(&text(generation)).is_clean(), "{generation}");
+    }
+    insta::assert_snapshot!(findings(&strict(&text("off"))), @"2:98 error render-rule: `previews.generation` of a service is `manual` or `automatic`; left out, it is off");
+    let reading = tolerant(&text("off"));
+    assert!(reading.is_accepted());
+    insta::assert_snapshot!(findings(&reading), @"2:98 note render-rule: `previews.generation` of a service is `manual` or `automatic`; left out, it is off");
+}
+
+#[test]
+fn sizes_are_plans_of_data_stores() {
+    let text = "services:\n  - {type: keyvalue, name: k, plan: 1g, ipAllowList: []}\ndatabases:\n  - {name: a, plan: 2c-8g}\n  - {name: b, plan: 1g}\n";
+    insta::assert_snapshot!(findings(&strict(text)), @"5:21 error value-spelling: `plan` has no value `1g`; read as `0.5c-1g` [fix]");
+    let scope = tolerant(text).blueprint.unwrap().scopes.remove(0);
+    let size = |it: &model::InstanceType| (it.name.clone(), it.cpu_millis, it.memory_bytes >> 20);
+    assert_eq!(size(&scope.databases[0].instance_type), ("2c-8g".to_owned(), 2000, 8192));
+    assert_eq!(size(&scope.databases[1].instance_type), ("0.5c-1g".to_owned(), 500, 1024));
+    assert_eq!(size(&scope.key_values[0].instance_type), ("1g".to_owned(), 250, 1024));
+}
+
+#[test]
+fn hosts_of_the_private_network_have_no_domain() {
+    let text = "services:\n  - type: web\n    name: a\n    runtime: node\n    buildCommand: y\n    startCommand: x\n    envVars:\n      - {key: API, value: 'http://api.render-internal.com:10000'}\n      - {key: OTHER, value: 'http://api:10000'}\n";
+    for reading in [strict(text), tolerant(text)] {
+        assert!(reading.is_accepted());
+        insta::assert_snapshot!(findings(&reading), @"8:27 note internal-domain: the value of `API` names a host below `render-internal.com`; hosts of the private network have no domain");
+    }
+}

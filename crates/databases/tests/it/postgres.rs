@@ -292,7 +292,7 @@ pub(crate) async fn the_role_of_a_compose_file_is_a_superuser_as_in_its_image(st
     declared.sql(running.address, "ALTER SYSTEM SET listen_addresses = ''").await.unwrap();
     declared.sql(running.address, "ALTER SYSTEM SET work_mem = '7MB'").await.unwrap();
     stage.stop(&declared).await;
-    declared.instance_id = crate::world::new_instance();
+    declared.instance_id = new_instance();
     let running = stage.ensure(&declared).await;
     let kept = declared.sql(running.address, "SHOW work_mem").await.unwrap();
     assert_eq!(kept, ["7MB"]);

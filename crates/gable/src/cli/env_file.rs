@@ -1,57 +1,27 @@
-//! `.env` files, and values given on the command line.
-//!
-//! A line is `KEY=value`, with `export` before it if one likes. Values may be quoted: single quotes
-//! take everything as it is, double quotes know `\n`, `\r`, `\t`, `\"`, `\\` and `\$`, and both may span
-//! lines. `#` begins a comment at the start of a line or after a blank. Nothing is expanded: a `$`
-//! is a `$`. No message ever holds a value.
+//! Files of variables, and values given on the command line.
 
+use blueprint::env_file::{self, Named};
 use model::text::{NameFault, check_name, check_variable_name};
 use wire::Assignment;
 
-/// A line that is not understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mistake {
-    /// From 1.
-    pub(crate) line: usize,
-    /// What is wrong with it.
-    pub(crate) message: String,
-}
-
-/// Reads a file: all its pairs, or all its mistakes.
-pub(crate) fn parse(text: &str) -> Result<Vec<(String, String)>, Vec<Mistake>> {
-    let mut pairs = Vec::new();
-    let mut mistakes = Vec::new();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut lines = text.lines().enumerate();
-    while let Some((index, line)) = lines.next() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let mistake = |message: String| Mistake { line: index + 1, message };
-        let line = strip_export(line);
-        let Some((key, rest)) = line.split_once('=') else {
-            mistakes.push(mistake("there is no `=`".to_owned()));
-            continue;
+/// Reads a file: all its pairs, or all its mistakes as `line:column: what is wrong`.
+///
+/// Nothing is expanded: these are values as a person gives them, and a `$` is a `$`. Where a line holds
+/// the name only, `outside` has the value.
+pub(crate) fn parse(
+    text: &str,
+    outside: &dyn Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, Vec<String>> {
+    let file = env_file::read(text, Named::AsWritten);
+    if file.mistakes.is_empty() {
+        let pair = |line: env_file::Line| {
+            let value = line.value.or_else(|| outside(&line.name))?;
+            Some((line.name, value))
         };
-        let key = key.trim_end();
-        if let Err(message) = check_key(key) {
-            mistakes.push(mistake(message));
-            continue;
-        }
-        match value(rest.trim_start(), &mut lines) {
-            Ok(value) => pairs.push((key.to_owned(), value)),
-            Err(message) => mistakes.push(mistake(message.to_owned())),
-        }
+        return Ok(file.lines.into_iter().filter_map(pair).collect());
     }
-    if mistakes.is_empty() { Ok(pairs) } else { Err(mistakes) }
-}
-
-fn strip_export(line: &str) -> &str {
-    match line.strip_prefix("export") {
-        Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
-        _ => line,
-    }
+    let told = |it: &env_file::Mistake| format!("{}:{}: {}", it.line, it.column, it.message);
+    Err(file.mistakes.iter().map(told).collect())
 }
 
 /// A variable's name, with a service before it if one likes; services may have blanks in theirs.
@@ -73,68 +43,6 @@ fn check_key(key: &str) -> Result<(), String> {
         }
         Err(fault) => Err(format!("the name before the `=` is none: {fault}")),
         Ok(()) => Ok(()),
-    }
-}
-
-fn value<'a>(
-    start: &str,
-    lines: &mut impl Iterator<Item = (usize, &'a str)>,
-) -> Result<String, &'static str> {
-    match start.chars().next() {
-        Some(quote @ ('"' | '\'')) => quoted(quote, &start[1..], lines),
-        _ => Ok(unquoted(start)),
-    }
-}
-
-fn unquoted(text: &str) -> String {
-    let comment = text.char_indices().find(|(index, letter)| {
-        *letter == '#' && (*index == 0 || text[..*index].ends_with([' ', '\t']))
-    });
-    let end = comment.map_or(text.len(), |(index, _)| index);
-    text[..end].trim_end().to_owned()
-}
-
-fn quoted<'a>(
-    quote: char,
-    start: &str,
-    lines: &mut impl Iterator<Item = (usize, &'a str)>,
-) -> Result<String, &'static str> {
-    let mut value = String::new();
-    let mut line = start.to_owned();
-    loop {
-        let mut letters = line.chars();
-        while let Some(letter) = letters.next() {
-            match letter {
-                '\\' if quote == '"' => value.push_str(&escape(letters.next())),
-                letter if letter == quote => return end(letters.as_str(), value),
-                letter => value.push(letter),
-            }
-        }
-        line = match lines.next() {
-            Some((_, next)) => next.to_owned(),
-            None => return Err("the quote is never closed"),
-        };
-        value.push('\n');
-    }
-}
-
-fn end(rest: &str, value: String) -> Result<String, &'static str> {
-    let rest = rest.trim();
-    if rest.is_empty() || rest.starts_with('#') {
-        Ok(value)
-    } else {
-        Err("there is something after the closing quote")
-    }
-}
-
-fn escape(letter: Option<char>) -> String {
-    match letter {
-        Some('n') => "\n".to_owned(),
-        Some('r') => "\r".to_owned(),
-        Some('t') => "\t".to_owned(),
-        Some(letter @ ('"' | '\\' | '$')) => letter.to_string(),
-        Some(other) => format!("\\{other}"),
-        None => "\\".to_owned(),
     }
 }
 
@@ -171,61 +79,29 @@ fn is_identifier(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expect: &[(&str, &str)]) {
-        let expect: Vec<_> =
-            expect.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        assert_eq!(parse(text), Ok(expect));
+    #[test]
+    fn values_are_as_written_and_names_alone_take_theirs_from_outside() {
+        let text = "A='it\\'s # x' # y\nURL=postgres://u:p$w@h/#x\nmy api.KEY=1\nTOKEN\nNONE\n";
+        let outside = |name: &str| (name == "TOKEN").then(|| "t".to_owned());
+        let pairs = parse(text, &outside).unwrap();
+        let pairs: Vec<(&str, &str)> =
+            pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let expected = [
+            ("A", "it's # x"),
+            ("URL", "postgres://u:p$w@h/#x"),
+            ("my api.KEY", "1"),
+            ("TOKEN", "t"),
+        ];
+        assert_eq!(pairs, expected);
     }
 
     #[test]
-    fn plain_lines_comments_and_export_are_understood() {
-        check(
-            "# a comment\n\nA=1\nexport B = two words # why\r\nC=\nD=a#b\nE= # nothing\n",
-            &[("A", "1"), ("B", "two words"), ("C", ""), ("D", "a#b"), ("E", "")],
-        );
-    }
-
-    #[test]
-    fn quotes_keep_blanks_and_lines() {
-        check(
-            "A=\"a # b\\n\\\"c\\\" \\$d \\x\" # why\nB='$x \\n'\nC=\"-----BEGIN\nabc\n-----END\"\nD=1",
-            &[
-                ("A", "a # b\n\"c\" $d \\x"),
-                ("B", "$x \\n"),
-                ("C", "-----BEGIN\nabc\n-----END"),
-                ("D", "1"),
-            ],
-        );
-    }
-
-    #[test]
-    fn nothing_is_expanded_and_odd_names_are_kept() {
-        check(
-            "URL=postgres://u:p$w@h/d?x=1\ndiscovery.type=single-node\nmy api.KEY=1",
-            &[
-                ("URL", "postgres://u:p$w@h/d?x=1"),
-                ("discovery.type", "single-node"),
-                ("my api.KEY", "1"),
-            ],
-        );
-    }
-
-    #[test]
-    fn all_mistakes_are_told_with_their_lines_and_without_values() {
-        let text = "A=1\nhunter2\n=hunter3\nB='x' hunter4\nthe key=hunter5\nC=\"hunter6\n";
-        let mistakes = parse(text).unwrap_err();
-        let told: Vec<_> = mistakes
-            .iter()
-            .map(|mistake| format!("{}: {}", mistake.line, mistake.message))
-            .collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
-        2: there is no `=`
-        3: there is no name before the `=`
-        4: there is something after the closing quote
-        5: the name before the `=` is none: it holds a blank at position 4
-        6: the quote is never closed
+    fn all_mistakes_are_told_with_their_places_and_without_values() {
+        let told = parse("A=1\nB='x' hunter4\nC=\"hunter6\n", &|_| None).unwrap_err().join("\n");
+        insta::assert_snapshot!(told, @r"
+        2:7: there is something after the closing quote
+        3:3: the quote is never closed
         ");
-        assert!(!told.join("").contains("hunter"));
     }
 
     #[test]

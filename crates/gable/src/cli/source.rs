@@ -90,11 +90,10 @@ pub(crate) fn assignments(texts: &[String]) -> Result<Vec<Assignment>, Stop> {
 pub(crate) fn read_pairs(file: &Path) -> Result<Vec<(String, String)>, Stop> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Stop::usage(format!("{} cannot be read: {error}", file.display())))?;
-    env_file::parse(&text).map_err(|mistakes| {
-        let lines: Vec<_> = mistakes
-            .iter()
-            .map(|mistake| format!("{}:{}: {}", file.display(), mistake.line, mistake.message))
-            .collect();
+    let outside = |name: &str| std::env::var(name).ok();
+    env_file::parse(&text, &outside).map_err(|mistakes| {
+        let lines: Vec<_> =
+            mistakes.iter().map(|mistake| format!("{}:{mistake}", file.display())).collect();
         let mut stop = Stop::usage(format!("{} is not a file of variables", file.display()));
         if let Some(problem) = &mut stop.problem {
             problem.detail = Some(lines.join("\n"));

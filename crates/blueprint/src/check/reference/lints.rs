@@ -39,6 +39,8 @@ const HARMLESS_WORDS: &[&str] = &[
     "TYPE",
     "MODEL",
 ];
+/// A domain that people believe the private network of Render to have.
+const INTERNAL_DOMAIN: &str = ".render-internal.com";
 /// Shorter values are no secrets worth hiding.
 const SECRET_CHARS: usize = 8;
 
@@ -62,6 +64,21 @@ impl Resolver<'_, '_> {
         );
         self.checker.add(Code::HostAsUrl, var.key_bytes.clone(), &var.path, message).hint(
             "for an address that browsers can open take `envVarKey: RENDER_EXTERNAL_URL`; inside the private network `property: hostport`",
+        );
+    }
+
+    /// A host of a domain that looks like that of the private network.
+    pub(super) fn lint_domain(&mut self, var: &DraftVar, text: &str, bytes: &Range<usize>) {
+        if !text.to_ascii_lowercase().contains(INTERNAL_DOMAIN) {
+            return;
+        }
+        let message = format!(
+            "the value of `{}` names a host below `render-internal.com`; hosts of the private network have no domain",
+            var.key
+        );
+        let path = format!("{}.value", var.path);
+        self.checker.add(Code::InternalDomain, bytes.clone(), &path, message).hint(
+            "take the address by `fromService` with `property: hostport`, or write the service's own name and port",
         );
     }
 

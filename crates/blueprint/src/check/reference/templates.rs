@@ -24,6 +24,7 @@ impl Resolver<'_, '_> {
         let verbatim = EnvSource::Literal(text.to_owned());
         if !template::looks_interpolated(text) {
             self.lint_secret(var, text, bytes);
+            self.lint_domain(var, text, bytes);
             return verbatim;
         }
         let path = format!("{}.value", var.path);

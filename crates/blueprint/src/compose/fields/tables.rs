@@ -56,6 +56,7 @@ pub(super) const FIELDS: &[Field] = &[
         "builds reach the internet and the project's databases",
     ),
     row(Place::Build, "no_cache", Own, None_, CACHE),
+    row(Place::Build, "no_cache_filter", Own, None_, CACHE),
     row(Place::Build, "platforms", Own, None_, "images are built for this machine"),
     row(Place::Build, "privileged", Own, None_, "no build gets the rights of the host"),
     row(Place::Build, "provenance", Own, None_, "a release names commit, inputs and digest itself"),

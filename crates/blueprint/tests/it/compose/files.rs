@@ -61,6 +61,7 @@ fn paths_are_relative_to_the_first_file_and_may_be_absolute_inside_the_project()
     input.home_dir = Some("/home/me".to_owned());
     insta::assert_snapshot!(understood(&input), @r"
     refused
+    deploy/compose.yaml:2:6 error service-left-out: `a` cannot run: a bind of a path of the host that lies outside the project
     deploy/compose.yaml:2:28 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it (2 places)
     deploy/compose.yaml:2:68 error host-path: a bind of a path of the host that lies outside the project
     ");

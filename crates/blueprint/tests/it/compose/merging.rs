@@ -136,14 +136,42 @@ fn included_files_have_their_own_directory_and_variables() {
 }
 
 #[test]
-fn an_included_file_must_not_declare_what_is_there_already() {
+fn the_file_that_includes_another_one_overrides_parts_of_what_that_one_declares() {
     insta::assert_snapshot!(understood(&several(&[
-        ("compose.yaml", "include: other.yaml\nservices: {a: {image: x}, b: {image: y}}\n"),
-        ("other.yaml", "services: {a: {image: x}, b: {image: z}}\n"),
+        (
+            "compose.yaml",
+            "include: sub/other.yaml\nservices:\n  a: {image: x}\n  b: {image: 'y:2', environment: {B: own}, volumes: !override ['./own:/own'], command: !reset null}\nvolumes:\n  data: {driver_opts: {type: tmpfs}}\n",
+        ),
+        (
+            "sub/other.yaml",
+            "services:\n  a: {image: x}\n  b: {image: 'y:1', environment: {A: '1', B: '2'}, volumes: ['./conf:/conf'], command: run, env_file: b.env}\n  c: {image: z, volumes: ['data:/data']}\nvolumes:\n  data:\n",
+        ),
+        ("sub/b.env", "C=3\n"),
+        ("sub/.env", ""),
+    ])), @r#"
+    service a worker x no limit
+    service b worker y:2 no limit
+      C = "3"
+      A = "1"
+      B = "own"
+      mount project own at /own
+    service c worker z no limit
+      mount tmpfs None at /data
+    compose.yaml:4:64 note field-translated: `volumes`: files of the project are those of the release; what an instance writes there ends with it
+    compose.yaml:6:10 note field-translated: `driver_opts`: a directory that Gable keeps; binds and memory stay what they are
+    "#);
+}
+
+#[test]
+fn two_included_files_must_not_declare_the_same_in_two_ways() {
+    insta::assert_snapshot!(understood(&several(&[
+        ("compose.yaml", "include: [one.yaml, two.yaml]\nservices: {b: {image: w}}\n"),
+        ("one.yaml", "services: {a: {image: x}, b: {image: y}}\n"),
+        ("two.yaml", "services: {a: {image: x}, b: {image: z}}\n"),
         (".env", ""),
     ])), @r"
     refused
-    compose.yaml:2:27 error conflicting-declarations: `b` is declared here and in an included file
+    one.yaml:1:27 error conflicting-declarations: `b` is declared in two included files
     ");
 }
 

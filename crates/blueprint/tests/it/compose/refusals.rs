@@ -1,6 +1,9 @@
 //! What is refused, and what is repaired.
 
-use super::support::{one, understood};
+use blueprint::compose::Input;
+use blueprint::{Mode, Severity};
+
+use super::support::{one, settled, understood};
 
 #[test]
 fn what_would_need_the_host_is_refused_with_a_way_out() {
@@ -8,15 +11,70 @@ fn what_would_need_the_host_is_refused_with_a_way_out() {
         "services:\n  a: {image: x, privileged: true}\n  b: {image: x, volumes: ['/var/run/docker.sock:/var/run/docker.sock', '/etc:/host', '../up:/up']}\n  c: {image: x, network_mode: 'service:a'}\n  d: {image: x, cap_add: [ALL], sysctls: {vm.max_map_count: 1}}\n  e: {image: x, privileged: false, network_mode: host}\n  f: {build: ../../elsewhere}\n"
     )), @r"
     refused
-    compose.yaml:2:17 error field-refused: `privileged`: no instance gets the rights of the host
-    compose.yaml:3:27 error host-path: the socket of Docker's daemon cannot be mounted: there is no such daemon here
-    compose.yaml:3:72 error host-path: a bind of a path of the host that lies outside the project
-    compose.yaml:3:86 error host-path: a bind of a path of the host that lies outside the project
+    compose.yaml:2:6 repair service-left-out: `a` is left out, the rest runs: `privileged`: no instance gets the rights of the host
+    compose.yaml:2:17 note field-refused: `privileged`: no instance gets the rights of the host
+    compose.yaml:3:6 repair service-left-out: `b` is left out, the rest runs: the socket of Docker's daemon cannot be mounted: there is no such daemon here
+    compose.yaml:3:27 note host-path: the socket of Docker's daemon cannot be mounted: there is no such daemon here
+    compose.yaml:3:72 note host-path: a bind of a path of the host that lies outside the project
+    compose.yaml:3:86 note host-path: a bind of a path of the host that lies outside the project
+    compose.yaml:4:6 repair service-left-out: `c` is left out, the rest runs: `network_mode: service:a`: it would have to start again with each instance of `a`, and a deploy starts the new one beside the old
     compose.yaml:4:17 note field-translated: `network_mode`: every instance has a network namespace of its own, in the network of its environment (2 places)
-    compose.yaml:4:31 error field-refused: `network_mode`: no instance shares the network of another one
-    compose.yaml:5:26 error field-refused: `cap_add: ALL`: no instance gets the rights of the host
-    compose.yaml:5:42 error field-refused: the kernel setting `vm.max_map_count` belongs to the whole host
+    compose.yaml:4:31 note field-refused: `network_mode: service:a`: it would have to start again with each instance of `a`, and a deploy starts the new one beside the old
+    compose.yaml:5:6 repair service-left-out: `d` is left out, the rest runs: `cap_add: ALL`: no instance gets the rights of the host
+    compose.yaml:5:26 note field-refused: `cap_add: ALL`: no instance gets the rights of the host
+    compose.yaml:5:42 note field-refused: the kernel setting `vm.max_map_count` belongs to the whole host
     compose.yaml:7:14 error path-outside-repository: the build context lies outside the project
+    ");
+}
+
+#[test]
+fn one_service_that_is_refused_leaves_the_rest_running() {
+    let text = "services:\n  proxy: {image: traefik, volumes: ['/var/run/docker.sock:/var/run/docker.sock']}\n  vpn: {image: v}\n  client: {image: c, network_mode: 'service:vpn'}\n  after: {image: d, depends_on: [client]}\n  later: {image: l, links: [after]}\n  web: {image: w, depends_on: {proxy: {condition: service_started, required: false}}}\n  probe: {image: p, privileged: true}\n  db: {image: 'postgres:16'}\n";
+    insta::assert_snapshot!(understood(&one(text)), @r#"
+    database db postgres/postgres postgres 16 1c-1g password=false as=["db"] ports=0 init=[] []
+    service vpn worker v no limit
+    service web worker w no limit
+    compose.yaml:2:10 repair service-left-out: `proxy` is left out, the rest runs: the socket of Docker's daemon cannot be mounted: there is no such daemon here
+    compose.yaml:2:37 note host-path: the socket of Docker's daemon cannot be mounted: there is no such daemon here
+    compose.yaml:4:11 repair service-left-out: `client` is left out, the rest runs: `network_mode: service:vpn`: it would have to start again with each instance of `vpn`, and a deploy starts the new one beside the old
+    compose.yaml:4:22 note field-translated: `network_mode`: every instance has a network namespace of its own, in the network of its environment
+    compose.yaml:4:36 note field-refused: `network_mode: service:vpn`: it would have to start again with each instance of `vpn`, and a deploy starts the new one beside the old
+    compose.yaml:5:10 repair service-left-out: `after` is left out, the rest runs: it waits for `client`, which does not run
+    compose.yaml:6:10 repair service-left-out: `later` is left out, the rest runs: it waits for `after`, which does not run
+    compose.yaml:6:21 note field-translated: `links`: all services of a project reach each other by name; an alias becomes one more name
+    compose.yaml:8:10 repair service-left-out: `probe` is left out, the rest runs: `privileged`: no instance gets the rights of the host
+    compose.yaml:8:21 note field-refused: `privileged`: no instance gets the rights of the host
+    compose.yaml:9:15 note managed-store: `db` runs as managed PostgreSQL 16 instead of the image `postgres:16`; its data and its health are Gable's matter
+    "#);
+    let strict = Input { mode: Mode::Strict, ..one(text) };
+    let reading = settled(&strict);
+    let errors = reading.problems.iter().filter(|it| it.severity == Severity::Error);
+    let errors: Vec<&str> = errors.map(|it| it.code.name()).collect();
+    assert!(reading.blueprint.is_none());
+    assert_eq!(
+        errors,
+        [
+            "service-left-out",
+            "host-path",
+            "service-left-out",
+            "field-refused",
+            "service-left-out",
+            "service-left-out",
+            "service-left-out",
+            "field-refused",
+        ]
+    );
+}
+
+#[test]
+fn a_file_of_which_nothing_would_run_is_refused() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a: {image: x, privileged: true}\n  b: {image: x, depends_on: [a]}\n"
+    )), @r"
+    refused
+    compose.yaml:2:6 error service-left-out: `a` cannot run: `privileged`: no instance gets the rights of the host
+    compose.yaml:2:17 error field-refused: `privileged`: no instance gets the rights of the host
+    compose.yaml:3:6 error service-left-out: `b` cannot run: it waits for `a`, which does not run
     ");
 }
 

@@ -2,7 +2,7 @@
 
 use blueprint::compose::{Input, render};
 
-use super::support::{findings, one, settled, understood};
+use super::support::{findings, one, service, settled, several, understood};
 
 #[test]
 fn variables_are_filled_in_and_missing_ones_named() {
@@ -35,6 +35,90 @@ fn required_variables_and_broken_forms_are_errors() {
     compose.yaml:5:10 error variable-required: the variable `KEY` needs a value: set it in .env (2 places)
     compose.yaml:7:10 error bad-interpolation: `${…}` is not closed, or holds something else than a name and a default (2 places)
     ");
+}
+
+#[test]
+fn files_of_variables_follow_the_rules_of_docker() {
+    let input = several(&[
+        (
+            "compose.yaml",
+            "services:\n  a:\n    image: x\n    env_file: [app.env, {path: raw.env, format: raw}]\n",
+        ),
+        ("app.env", "MOTTO='it\\'s fine # really'\nTAIL=b\nCOLOUR=#fff\nURL=http://$HOST/${X:?}\n"),
+        ("raw.env", "RAW='$A' # x\n"),
+    ]);
+    insta::assert_snapshot!(understood(&input), @r"
+    refused
+    compose.yaml:4:16 error variable-required: the variable `X` needs a value
+    compose.yaml:4:16 note variable-unset: the variable `HOST` has no value and no default
+    ");
+    let mut input = input;
+    for name in ["HOST", "X"] {
+        input.variables.insert(name.to_owned(), "h".to_owned());
+    }
+    insta::assert_snapshot!(understood(&input), @r##"
+    service a worker x no limit
+      MOTTO = "it's fine # really"
+      TAIL = "b"
+      COLOUR = "#fff"
+      URL = "http://h/h"
+      RAW = "'$A' # x"
+    "##);
+}
+
+#[test]
+fn what_a_file_of_variables_says_behind_a_quote_is_an_error_at_its_place() {
+    let input = several(&[
+        (
+            "compose.yaml",
+            "include: [sub/c.yaml]\nservices:\n  a: {image: x, env_file: app.env}\n  b: {image: x, env_file: app.env}\n",
+        ),
+        ("app.env", "A=1\nMOTTO='it' hunter2\n"),
+        ("sub/c.yaml", "services: {c: {image: x}}\n"),
+        ("sub/.env", "  B=\"hunter2\n"),
+    ]);
+    let reading = settled(&input);
+    insta::assert_snapshot!(findings(&reading.problems), @r"
+    sub/.env:1:5 error env-file-line: the quote is never closed
+    app.env:2:12 error env-file-line: there is something after the closing quote
+    ");
+    for finding in &reading.problems {
+        assert!(!render(finding, &input, None).contains("hunter2"));
+    }
+    let env = blueprint::compose::read_env_file(".env", "A='b'c\n", &Default::default());
+    insta::assert_snapshot!(findings(&env.unwrap_err()), @".env:1:6 error env-file-line: there is something after the closing quote");
+}
+
+#[test]
+fn an_included_file_can_be_read_without_the_variables_beside_it() {
+    let files = |include: &str| {
+        several(&[
+            ("compose.yaml", include),
+            ("sub/c.yaml", "services: {c: {image: 'x:${TAG:-none}'}}\n"),
+            ("sub/.env", "TAG=beside\n"),
+        ])
+    };
+    let image = |include: &str| service(&files(include)).image.unwrap().url;
+    assert_eq!(image("include: [sub/c.yaml]\n"), "x:beside");
+    assert_eq!(image("include: [{path: sub/c.yaml, env_file: /dev/null}]\n"), "x:none");
+    assert_eq!(image("include: [{path: sub/c.yaml, env_file: [/dev/null]}]\n"), "x:none");
+}
+
+#[test]
+fn a_default_that_is_not_needed_requires_nothing() {
+    let url = |text: &str| {
+        let mut input = one(&format!("services: {{a: {{image: \"{text}\"}}}}\n"));
+        input.variables.insert("A".to_owned(), "one".to_owned());
+        let reading = settled(&input);
+        let names: Vec<String> = reading.missing.iter().map(|it| it.name.clone()).collect();
+        let url = reading.blueprint.map(|it| it.scopes[0].services[0].image.clone().unwrap().url);
+        format!("{} {}", url.unwrap_or_default(), names.join(","))
+    };
+    assert_eq!(url("x:${A:-${B:?}}"), "x:one ");
+    assert_eq!(url("x:${A-${B:?why}}"), "x:one ");
+    assert_eq!(url("x:${B:-${A:-${C:?}}}"), "x:one ");
+    assert_eq!(url("x:${B:+${C:?}}y"), "x:y ");
+    assert_eq!(url("x:${B:-${C:?}}"), " C");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use blueprint::Mode;
 use blueprint::compose::{self, Input, Reading};
+use blueprint::{Finding, Mode};
 
 use super::files::{STDIN, Text, unreadable, utf8};
 use crate::cli::args::ReadingArgs;
@@ -37,10 +37,12 @@ impl Compose {
             .into_iter()
             .map(|text| Ok((place(&root, text.path.as_deref())?, text.text)))
             .collect::<Result<_, Stop>>()?;
+        let mut more_files = BTreeMap::new();
+        let (variables, mistakes) = variables(&root, &files, &mut more_files, args)?;
         let mut input = Input {
-            variables: variables(&root, &files, args)?,
+            variables,
             files,
-            more_files: BTreeMap::new(),
+            more_files,
             profiles: args.compose.profile.clone(),
             project_name: project_name.unwrap_or_else(|| "project".to_owned()),
             mode,
@@ -64,7 +66,7 @@ impl Compose {
             return Err(Stop::usage(format!("{name} is named over too many other files"))
                 .hint("let the compose files include it directly"));
         }
-        Ok(Self { input, reading, root: root_known })
+        Ok(Self { input, reading: reading.refused_by(mistakes), root: root_known })
     }
 
     /// The files for a person, in their order.
@@ -113,24 +115,35 @@ fn place(root: &Path, file: Option<&Path>) -> Result<String, Stop> {
     })
 }
 
-/// What is filled in where the files name variables: `.env`, and over it what is given.
+/// What is filled in where the files name variables: `.env`, and over it what is given. What is
+/// wrong in `.env` is found with it.
 fn variables(
     root: &Path,
     files: &[(String, String)],
+    more_files: &mut BTreeMap<String, Option<String>>,
     args: &ReadingArgs,
-) -> Result<BTreeMap<String, String>, Stop> {
+) -> Result<(BTreeMap<String, String>, Vec<Finding>), Stop> {
     let folder = files.first().and_then(|(name, _)| Path::new(name).parent());
     let name = folder.unwrap_or(Path::new("")).join(".env");
-    let text = name.to_str().map(|name| look_up(root, name)).transpose()?.flatten();
-    let mut variables =
-        text.map(|text| compose::read_env_file(&text, &BTreeMap::new())).unwrap_or_default();
+    let mut found = Ok(BTreeMap::new());
+    if let Some(name) = name.to_str() {
+        let text = look_up(root, name)?;
+        if let Some(text) = &text {
+            found = compose::read_env_file(name, text, &BTreeMap::new());
+        }
+        more_files.insert(name.to_owned(), text);
+    }
+    let (mut variables, mistakes) = match found {
+        Ok(variables) => (variables, Vec::new()),
+        Err(mistakes) => (BTreeMap::new(), mistakes),
+    };
     for file in &args.env_file {
         variables.extend(source::read_pairs(file)?);
     }
     let given = source::assignments(&args.set)?.into_iter();
     let given = given.filter(|given| given.service.is_none());
     variables.extend(given.map(|given| (given.key, given.value)));
-    Ok(variables)
+    Ok((variables, mistakes))
 }
 
 /// A regular file of the project; nothing that a link leads to outside of it.
