@@ -304,6 +304,41 @@ pub(crate) fn declares(env: &[EnvVar], key: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn replicas_have_host_names_of_their_own_and_what_keeps_data_keeps_its_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let platform = crate::testing::platform(directory.path());
+        let environment = crate::testing::environment(&platform, "shop");
+        let id = crate::testing::service(&platform, &environment, "web");
+        let row = store::services::get(&platform.store, &id).unwrap().unwrap();
+        let mut release = crate::testing::release(&platform, &id);
+        let of = |release: &Release, command: Command| {
+            hostname(&Run {
+                row: &row,
+                release,
+                instance_id: &store::new_instance_id(),
+                command,
+                label: String::new(),
+                with_disk: true,
+            })
+        };
+        let names: std::collections::BTreeSet<_> =
+            (0..3).map(|_| of(&release, Command::Main)).collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        release.service.container.volumes = vec![model::Volume {
+            source: model::VolumeSource::Anonymous,
+            target: "/data".to_owned(),
+            is_read_only: false,
+            subpath: None,
+        }];
+        assert_eq!(of(&release, Command::Main), "web");
+        assert_ne!(of(&release, Command::Shell("migrate".to_owned())), "web", "it runs beside it");
+        release.service.instances = 2;
+        assert_ne!(of(&release, Command::Main), "web");
+        release.service.container.hostname = Some("broker".to_owned());
+        assert_eq!(of(&release, Command::Main), "broker");
+    }
+
     #[test]
     fn every_instance_has_a_host_name_of_its_own_that_the_kernel_takes() {
         let (one, two) = (store::new_instance_id(), store::new_instance_id());

@@ -28,6 +28,8 @@ const ALIVE_FILE: &str = "server.alive";
 const PORT_PATIENCE: Duration = Duration::from_secs(10);
 /// The first pause of that, and the longest.
 const PORT_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How long an instance may take to end that belongs to nobody: it may be a database.
+const STRAY_GRACE: Duration = Duration::from_secs(30);
 
 /// A control plane that has found everything again and works. Dropping it ends its tasks; what it
 /// started goes on.
@@ -218,7 +220,7 @@ async fn tidy(platform: &Platform, found: &[engine::Seen]) -> Result<(), Error> 
     for seen in found {
         if !known.contains(&seen.id) {
             tracing::warn!("instance {} belongs to nobody: it is stopped", seen.id);
-            match platform.driver.stop(&seen.id, Duration::from_secs(5)).await {
+            match platform.driver.stop(&seen.id, STRAY_GRACE).await {
                 Ok(()) | Err(engine::Error::NotRunning(_) | engine::Error::NotFound(_)) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -219,6 +219,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_server_has_a_limit_of_processes() {
+        let spec = spec(Shape {
+            id: &InstanceId::from_uuid(uuid::Uuid::nil()),
+            store: "dpg-1",
+            environment_id: &EnvironmentId::from_uuid(uuid::Uuid::nil()),
+            uid: 1,
+            user: "postgres",
+            home: Path::new("/"),
+            command: Vec::new(),
+            env: Vec::new(),
+            mounts: Vec::new(),
+            limits: Limits { memory_bytes: Some(1 << 30), ..Limits::default() },
+            logs_dir: Path::new("/nowhere"),
+            port: 1,
+            label: String::new(),
+        });
+        assert_eq!((spec.limits.pids, spec.limits.memory_bytes), (Some(PIDS_LIMIT), Some(1 << 30)));
+    }
+
+    #[test]
     fn the_text_of_a_log_line_is_found() {
         assert_eq!(said("1763700000000000 e FATAL:  no"), "FATAL:  no");
         assert_eq!(said("FATAL:  no"), "FATAL:  no");

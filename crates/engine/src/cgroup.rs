@@ -390,6 +390,65 @@ mod tests {
     }
 
     #[test]
+    fn what_an_instance_is_shown_is_its_own_cgroup_under_every_usual_name() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = Path::new("/gable-0/x");
+        let (one, two) = (tree.path().join("1"), tree.path().join("2"));
+        for name in ["cpu,cpuacct", "memory", "devices", "systemd"] {
+            fs::create_dir_all(one.join(name)).unwrap();
+            fs::write(one.join(name).join("cgroup.procs"), "").unwrap();
+        }
+        fs::create_dir_all(&two).unwrap();
+        fs::write(two.join("cgroup.controllers"), "cpu memory\n").unwrap();
+        let shown: Vec<_> = Cgroups::find(&one)
+            .views(path)
+            .into_iter()
+            .map(|(source, name)| {
+                let source = source.strip_prefix(&one).unwrap().display().to_string();
+                (source, name.display().to_string())
+            })
+            .collect();
+        let both = "cpu,cpuacct/gable-0/x".to_owned();
+        let expected = [(&both, "cpu,cpuacct"), (&both, "cpu"), (&both, "cpuacct")]
+            .map(|(source, name)| (source.clone(), name.to_owned()));
+        assert_eq!(shown[..3], expected);
+        assert_eq!(shown[3..], [("memory/gable-0/x".to_owned(), "memory".to_owned())]);
+        assert_eq!(Cgroups::find(&two).views(path), [(two.join("gable-0/x"), PathBuf::new())]);
+    }
+
+    #[test]
+    fn swap_is_closed_where_the_kernel_counts_it_and_devices_where_it_knows_them() {
+        let tree = tempfile::tempdir().unwrap();
+        let path = Path::new("/x");
+        let (one, two) = (tree.path().join("1"), tree.path().join("2"));
+        for (controller, files) in [
+            ("memory", &["memory.memsw.limit_in_bytes"][..]),
+            ("devices", &["devices.deny", "devices.allow"]),
+        ] {
+            fs::create_dir_all(one.join(controller).join("x")).unwrap();
+            fs::write(one.join(controller).join("cgroup.procs"), "").unwrap();
+            files
+                .iter()
+                .for_each(|file| fs::write(one.join(controller).join("x").join(file), "").unwrap());
+        }
+        fs::create_dir_all(two.join("x")).unwrap();
+        fs::write(two.join("cgroup.controllers"), "memory\n").unwrap();
+        fs::write(two.join("x/memory.swap.max"), "max").unwrap();
+        let read = |file: PathBuf| fs::read_to_string(file).unwrap();
+        Cgroups::find(&one).close(path, Some(4096)).unwrap();
+        assert_eq!(read(one.join("memory/x/memory.memsw.limit_in_bytes")), "4096");
+        assert_eq!(read(one.join("devices/x/devices.deny")), "a");
+        Cgroups::find(&two).close(path, None).unwrap();
+        assert_eq!(read(two.join("x/memory.swap.max")), "max", "no limit, no swap to count");
+        Cgroups::find(&two).close(path, Some(4096)).unwrap();
+        assert_eq!(read(two.join("x/memory.swap.max")), "0");
+        // A kernel that counts no swap.
+        fs::remove_file(two.join("x/memory.swap.max")).unwrap();
+        Cgroups::find(&two).close(path, Some(4096)).unwrap();
+        assert!(!two.join("x/memory.swap.max").exists());
+    }
+
+    #[test]
     fn a_tree_without_cgroups_is_no_error() {
         let tree = tempfile::tempdir().unwrap();
         assert_eq!(Cgroups::find(tree.path()), Cgroups::Absent);

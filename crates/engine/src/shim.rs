@@ -48,11 +48,13 @@ pub(crate) const NURSERY: &str = "nursery";
 /// What a person gets who calls the hidden subcommand.
 const USAGE_ERROR: i32 = 2;
 
-/// Something of the host's that refused.
+/// Something that refused: of the host's, most often.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) doing: String,
     pub(crate) why: String,
+    /// Whether what was asked for is at fault: then the instance has ended, and its exit says why.
+    pub(crate) is_the_specs: bool,
 }
 
 /// Adds what was being done to an error.
@@ -62,6 +64,6 @@ trait Doing<T> {
 
 impl<T, E: std::fmt::Display> Doing<T> for Result<T, E> {
     fn doing(self, what: impl FnOnce() -> String) -> Result<T, Refusal> {
-        self.map_err(|error| Refusal { doing: what(), why: error.to_string() })
+        self.map_err(|error| Refusal { doing: what(), why: error.to_string(), is_the_specs: false })
     }
 }

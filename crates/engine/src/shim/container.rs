@@ -85,7 +85,7 @@ fn refusal(error: impl std::error::Error) -> Refusal {
         }
         source = cause.source();
     }
-    Refusal { doing: "make the instance's container".to_owned(), why }
+    Refusal { doing: "make the instance's container".to_owned(), why, is_the_specs: false }
 }
 
 /// What becomes of the container's first process.

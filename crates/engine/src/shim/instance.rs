@@ -48,7 +48,7 @@ pub(super) fn say(pipe: impl AsFd, said: &Said) {
 pub(super) fn run(directory: &Path, isolated: bool, reply: OwnedFd, _lock: Flock<File>) -> i32 {
     match begin(directory, isolated) {
         Ok(supervisor) => supervisor.run(reply),
-        Err(Refusal { doing, why }) => {
+        Err(Refusal { doing, why, .. }) => {
             let exit = Exit {
                 code: None,
                 signal: None,
@@ -71,6 +71,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
         .ok_or_else(|| Refusal {
             doing: "read what to run".to_owned(),
             why: "it is not there".to_owned(),
+            is_the_specs: false,
         })?;
     std::env::set_current_dir(directory).doing(|| "enter its directory".to_owned())?;
     let control = seqpacket::listen_here(CONTROL).doing(|| "listen for requests".to_owned())?;
@@ -189,8 +190,12 @@ fn fork_builder(
         ForkResult::Child => {
             let status = &pipes.status.1;
             let done = pipes.become_stdio().doing(|| "connect the output".to_owned());
-            if let Err(Refusal { doing, why }) = done.and_then(|()| work(status)) {
-                say(status, &Said::Refused { doing, why });
+            match done.and_then(|()| work(status)) {
+                Ok(()) => {}
+                Err(Refusal { doing, why, is_the_specs: true }) => {
+                    say(status, &Said::CannotBegin(format!("{doing}: {why}")));
+                }
+                Err(Refusal { doing, why, .. }) => say(status, &Said::Refused { doing, why }),
             }
             sys::exit_now(0)
         }

@@ -34,6 +34,7 @@ pub(crate) fn join_network(outside: &Netlink, link: &Link) -> Result<(), Refusal
         .ok_or_else(|| Refusal {
         doing: format!("connect to the private network {}", link.bridge),
         why: "the bridge is not there".to_owned(),
+        is_the_specs: false,
     })?;
     connect(outside, bridge, link).doing(|| format!("connect to bridge {}", link.bridge))?;
     // Within its own network an unprivileged program may have port 80, and may ping.

@@ -261,7 +261,8 @@ impl Workshop<'_> {
             Mount::Part { volume, subpath, .. } => {
                 let place = self.place(number, mount).unwrap_or_default();
                 mount_part(volume, subpath, &place)
-                    .doing(|| format!("mount `{}` of a volume", subpath.display()))?;
+                    .doing(|| format!("mount `{}` of a volume", subpath.display()))
+                    .map_err(|refusal| Refusal { is_the_specs: true, ..refusal })?;
             }
             Mount::Scratch { .. } => {
                 self.scratch(&format!("scratch-{number}"), user.uid, user.gid)?;

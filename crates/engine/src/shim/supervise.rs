@@ -128,7 +128,9 @@ impl Supervisor {
         match &self.start {
             Start::UnderWay { .. } => false,
             Start::Refused { .. } => true,
-            Start::Done | Start::CannotBegin(_) => matches!(self.main, Main::Ended(_)),
+            Start::Done => matches!(self.main, Main::Ended(_)),
+            // It may never have been made.
+            Start::CannotBegin(_) => !matches!(self.main, Main::Known(_)),
         }
     }
 

@@ -26,4 +26,6 @@ mod rig;
 #[cfg(test)]
 mod root;
 #[cfg(test)]
+mod runtimes;
+#[cfg(test)]
 mod volumes;

@@ -36,8 +36,8 @@ async fn exec(rig: &Rig, id: &InstanceId, command: &[&str]) -> String {
 }
 
 /// Root of an image with a capability more than usual, and a user of the host's userland.
-fn both(rig: &Rig, script: &str) -> [InstanceSpec; 2] {
-    let mut root = Image::make(rig).shell(rig, script);
+fn both(rig: &Rig, image: &Image, script: &str) -> [InstanceSpec; 2] {
+    let mut root = image.shell(rig, script);
     root.container.cap_add = vec!["NET_ADMIN".to_owned()];
     root.env[0].1 = "/bin:/usr/bin".to_owned();
     [rig.shell(script), root]
@@ -49,6 +49,7 @@ async fn metadata_of_a_cloud_is_out_of_reach() {
         return;
     }
     let rig = Rig::new();
+    let image = Image::make(&rig);
     let (metadata, internet) = (Outside::new("169.254"), Outside::new("198.18"));
     // What is asked is there, and the way to it is open to the host.
     for outside in [&metadata, &internet] {
@@ -60,7 +61,7 @@ async fn metadata_of_a_cloud_is_out_of_reach() {
         done; echo done",
         metadata.address, internet.address
     );
-    for spec in both(&rig, &script) {
+    for spec in both(&rig, &image, &script) {
         rig.run(&spec).await;
         let expected = format!("reached {}\ndone", internet.address);
         assert_eq!(rig.output(&spec.id), expected);
@@ -73,6 +74,7 @@ async fn no_address_of_the_host_and_no_other_environment_is_in_reach() {
         return;
     }
     let mut rig = Rig::new();
+    let image = Image::make(&rig);
     let other = rig.other_environment();
     let server = |environment: &model::EnvironmentId| {
         let mut spec =
@@ -91,12 +93,12 @@ async fn no_address_of_the_host_and_no_other_environment_is_in_reach() {
     let other_gateway = rig.driver().ensure_network(&other).await.unwrap().gateway;
     let _dns = TcpListener::bind((other_gateway, 53)).unwrap();
     let script = format!(
-        "ask() {{ busybox nc -z -w 1 $1 $2 2>/dev/null && echo reached $1 $2; }}
+        "ask() {{ busybox nc -w 1 $1 $2 </dev/null >/dev/null 2>&1 && echo reached $1 $2; }}
         ask {beside_at} 4000; ask {foreign_at} 4000; ask 127.0.0.1 {port}; ask {own_gateway} {port}
         ask {other_gateway} {port}; ask {other_gateway} 53; ask {} {port}; echo done",
         outside.host_address
     );
-    for spec in both(&rig, &script) {
+    for spec in both(&rig, &image, &script) {
         rig.run(&spec).await;
         assert_eq!(rig.output(&spec.id), format!("reached {beside_at} 4000\ndone"));
     }
@@ -160,8 +162,9 @@ async fn calls_that_reach_the_machine_are_refused_to_every_program() {
         return;
     }
     let rig = Rig::new();
+    let image = Image::make(&rig);
     let script = "grep -E 'Seccomp:|NoNewPrivs' /proc/self/status; echo ready; sleep 600";
-    for spec in both(&rig, script) {
+    for spec in both(&rig, &image, script) {
         rig.start(&spec).await;
         rig.said(&spec.id, "ready").await;
         let status = "NoNewPrivs:\t1\nSeccomp:\t2\n";
@@ -183,6 +186,7 @@ async fn a_program_sees_its_own_limits_and_cannot_change_them() {
         return;
     }
     let rig = Rig::new();
+    let image = Image::make(&rig);
     let script = "cd /sys/fs/cgroup
         cat memory/memory.limit_in_bytes memory.max 2>/dev/null
         cat pids/pids.max pids.max 2>/dev/null
@@ -192,7 +196,7 @@ async fn a_program_sees_its_own_limits_and_cannot_change_them() {
         mkdir memory/mine mine pids/mine 2>/dev/null && echo made one
         for other in */gable* gable*; do test -e $other && echo sees $other; done
         echo done";
-    for mut spec in both(&rig, script) {
+    for mut spec in both(&rig, &image, script) {
         spec.limits.memory_bytes = Some(96 << 20);
         spec.limits.pids = Some(77);
         rig.run(&spec).await;
@@ -206,7 +210,8 @@ async fn memory_that_is_swapped_out_counts_and_devices_are_the_usual_ones() {
         return;
     }
     let rig = Rig::new();
-    for mut spec in both(&rig, "sleep 600") {
+    let image = Image::make(&rig);
+    for mut spec in both(&rig, &image, "sleep 600") {
         spec.limits.memory_bytes = Some(96 << 20);
         rig.start(&spec).await;
         let cgroups = cgroups_of(&spec.id);
@@ -235,6 +240,7 @@ async fn nothing_of_the_kernel_can_be_written() {
         return;
     }
     let rig = Rig::new();
+    let image = Image::make(&rig);
     let script = "
         for file in /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname /proc/sysrq-trigger \\
             /sys/kernel/uevent_helper /sys/kernel/mm/transparent_hugepage/enabled \\
@@ -247,8 +253,54 @@ async fn nothing_of_the_kernel_can_be_written() {
         (busybox unshare -U true) 2>/dev/null && echo made a namespace
         cat /proc/kcore 2>/dev/null | head -c 1 | grep -q . && echo read the memory
         echo done";
-    for spec in both(&rig, script) {
+    for spec in both(&rig, &image, script) {
         rig.run(&spec).await;
         assert_eq!(rig.output(&spec.id), "done");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_and_memory_are_limited_whatever_they_are_used_for() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let forks = "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done 2>/dev/null
+        set -- /proc/[0-9]*; echo $#; kill 0";
+    for mut spec in both(&rig, &image, forks) {
+        spec.limits.pids = Some(40);
+        rig.run(&spec).await;
+        let output = rig.output(&spec.id);
+        let most = output.lines().filter_map(|line| line.parse::<u32>().ok()).max().unwrap_or(0);
+        assert!(most <= 42, "{output}");
+    }
+    for hoard in ["busybox tail", "busybox dd of=/dev/shm/x bs=1M"] {
+        let script = format!("head -c 250000000 /dev/zero | {hoard} >/dev/null 2>&1; exit $?");
+        for mut spec in both(&rig, &image, &script) {
+            spec.limits.memory_bytes = Some(64 << 20);
+            let exit = rig.run(&spec).await;
+            assert!(exit.out_of_memory, "{hoard}: {exit:?}\n{}", rig.output(&spec.id));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_the_host_other_than_root_do_not_reach_instances() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let server = rig.spec(&["python3", "-u", "-c", "import http.server as h; h.test(port=4000)"]);
+    let address = rig.start(&server).await;
+    rig.said(&server.id, "Serving").await;
+    let reaches = |uid: u32| {
+        let script = format!(
+            "import os, socket; os.setuid({uid}); socket.create_connection(('{address}', 4000), 1.5)"
+        );
+        let done = std::process::Command::new("python3").args(["-c", &script]).output().unwrap();
+        done.status.success()
+    };
+    assert!(reaches(0), "Gable itself is root");
+    assert!(!reaches(65_534));
 }

@@ -184,7 +184,7 @@ async fn of_a_volume_only_the_named_part_is_seen() {
     for absent in ["not-there", "leads-out", "a/below"] {
         let mut spec = image.shell(&rig, "true");
         spec.mounts = vec![part(absent, "/only")];
-        let error = rig.driver().start(&spec).await.unwrap_err().to_string();
+        let error = rig.run(&spec).await.start_error.unwrap();
         assert!(error.contains(&format!("`{absent}` of a volume")), "{error}");
         assert!(error.contains("nothing there"), "{error}");
     }
