@@ -25,7 +25,10 @@ pub async fn doctor() -> Check {
         Ok(Builder::Docker { version, .. }) => Check {
             name,
             is_ok: true,
-            found: format!("the Docker engine {version}; buildah would need no daemon"),
+            found: format!(
+                "the Docker engine {version}, whose network, limits and cache steps have; buildah \
+                 would need no daemon"
+            ),
             hint: None,
         },
         Err(problem) => Check {

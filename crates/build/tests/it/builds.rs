@@ -168,6 +168,8 @@ async fn a_root_directory_must_exist_and_the_whole_checkout_is_there() {
     service.root_dir = "apps/none".to_owned();
     let request = platform.request(&repository, &service, &[]).await;
     assert_eq!(platform.build(&request).await.unwrap_err().problem.code, "root-dir-missing");
+    let left = fs::read_dir(&platform.config.work_dir).unwrap().count();
+    assert_eq!(left, 0, "a build that never began has left its checkout");
     service.root_dir = "./apps/web".to_owned();
     let request = platform.request(&repository, &service, &[]).await;
     let artifact = platform.build(&request).await.unwrap();

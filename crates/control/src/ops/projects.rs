@@ -229,8 +229,38 @@ pub fn collect_garbage(platform: &Platform) -> Result<Vec<ArtifactId>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use model::DeployEvent;
+
     use super::*;
     use crate::testing;
+
+    #[tokio::test]
+    async fn the_work_of_a_build_stays_as_long_as_a_deploy_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let platform = testing::platform(directory.path());
+        let environment = testing::environment(&platform, "shop");
+        let service = testing::service(&platform, &environment, "web");
+        let release = testing::release(&platform, &service);
+        let artifact = release.artifact_id.clone().unwrap();
+        let work = |waits: bool| {
+            let events: &[DeployEvent] = if waits {
+                &[DeployEvent::BuildStarted]
+            } else {
+                &[DeployEvent::BuildStarted, DeployEvent::Canceled]
+            };
+            let deploy = testing::deploy(&platform, &release, events);
+            let now = jiff::Timestamp::now();
+            let build = store::builds::insert(&platform.store, &artifact, now).unwrap();
+            store::deploys::set_build(&platform.store, &deploy.id, &build.id).unwrap();
+            let work = platform.build.work_dir.join(build.id.as_str());
+            std::fs::create_dir_all(work.join("tree/node_modules")).unwrap();
+            work
+        };
+        let (waiting, cancelled) = (work(true), work(false));
+        remove_dead_work(&platform).unwrap();
+        assert!(waiting.exists());
+        assert!(!cancelled.exists(), "a cancelled deploy's build has left its tree");
+    }
 
     #[tokio::test]
     async fn what_does_not_stop_is_told_with_its_kind() {

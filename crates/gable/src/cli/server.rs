@@ -16,6 +16,7 @@ use super::keep::Keep;
 use super::paths::Paths;
 use super::restore;
 use super::settings::{Settings, inherited_env};
+use super::size::Size;
 use super::source;
 use super::stop::{DONE, FAILED, Outcome, Stop};
 use super::up;
@@ -50,6 +51,10 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
         .map_err(|error| failed("the runtime cannot be started", &error))?;
     let is_root = rustix::process::geteuid().is_root();
     let concurrent_builds = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut build_limits = settings.build.limits(&paths.state_dir, concurrent_builds);
+    if let Some(bytes) = settings.disk_reserve.and_then(Size::bytes) {
+        build_limits.disk.reserve_bytes = bytes;
+    }
     let config = control::Config {
         state_dir: paths.state_dir.clone(),
         run_dir: paths.run_dir.clone(),
@@ -67,7 +72,7 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
             ..Timeouts::standard()
         },
         concurrent_builds,
-        build_limits: settings.build.limits(&paths.state_dir, concurrent_builds),
+        build_limits,
         disk_floor_bytes: settings.disk_floor_bytes(),
         keep: settings.keep(),
         is_plain: args.plain || !is_root,

@@ -1,6 +1,7 @@
 //! Secrets, configs, and files that are looked up by the caller.
 
 use blueprint::compose::{Input, read};
+use model::{BuildSecret, FileSource};
 
 use super::support::{one, several, understood};
 
@@ -27,6 +28,28 @@ fn small_files_come_from_files_variables_texts_and_people() {
       file project c.txt at /conf 444
     compose.yaml:9:13 note field-translated: `external`: a person gives the text, and Gable keeps it sealed
     "#);
+}
+
+#[test]
+fn secrets_of_a_build_come_from_where_those_of_services_do() {
+    let mut input = several(&[
+        (
+            "compose.yaml",
+            "services:\n  a:\n    build: {context: ., secrets: [file, {source: variable, target: token}]}\n    secrets: [variable]\nsecrets:\n  file: {file: ./s.txt}\n  variable: {environment: TOKEN}\n",
+        ),
+        ("s.txt", "x"),
+    ]);
+    input.variables.insert("TOKEN".to_owned(), "t".to_owned());
+    let blueprint = read(&input).blueprint.unwrap();
+    let service = blueprint.services().next().unwrap();
+    let secret = |id: &str, source| BuildSecret { id: id.to_owned(), source };
+    let expected = [
+        secret("file", FileSource::Project("s.txt".to_owned())),
+        secret("token", FileSource::Variable("GABLE_SECRET_VARIABLE".to_owned())),
+    ];
+    assert_eq!(service.docker.as_ref().unwrap().secrets, expected);
+    assert_eq!(service.env.len(), 1, "a value that two have is one: {:?}", service.env);
+    assert_eq!(service.container.files.len(), 1);
 }
 
 #[test]

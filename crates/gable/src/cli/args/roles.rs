@@ -129,7 +129,7 @@ pub(crate) struct ServerArgs {
     /// `none` is no limit [default: as it was last time, or 10GB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) instance_disk: Option<Size>,
-    /// How much of the disk instances leave to databases and to Gable, such as `5GB` [default: as it
+    /// How much of the disk instances and builds leave to databases and to Gable, such as `5GB` [default: as it
     /// was last time, or a twentieth of the disk, at most 2GB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) disk_reserve: Option<Size>,
