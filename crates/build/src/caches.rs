@@ -78,6 +78,34 @@ pub fn remove_project(config: &Config, project: &str) -> Result<(), Error> {
     tree::remove(&config.docker.project_storage(project))
 }
 
+/// Where each cache of each project is. Tools that Gable fetched are none: releases run with them.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn list(config: &Config) -> Result<Vec<PathBuf>, Error> {
+    let mut caches = Vec::new();
+    for project in entries_of(&config.caches_dir.join(PROJECTS))? {
+        caches.extend(entries_of(&project)?);
+    }
+    Ok(caches)
+}
+
+/// Removes one cache of those; the next build begins it anew. No build may run.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn remove(cache: &Path) -> Result<(), Error> {
+    tree::remove(cache)
+}
+
+fn entries_of(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    match fs::read_dir(directory) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| entry.path()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::at("read", directory)(error)),
+    }
+}
+
 /// Removes what earlier versions of Gable kept for all projects together.
 pub(crate) fn remove_shared(config: &Config) -> Result<(), Error> {
     let entries = match fs::read_dir(&config.caches_dir) {

@@ -1,6 +1,7 @@
 //! What may be thrown away, and when what must not be lost is copied.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{ArtifactId, ReleaseId, ServiceId};
@@ -14,11 +15,13 @@ pub struct Keep {
     pub days: i64,
     /// All logs together, in bytes; the oldest go first.
     pub log_bytes: u64,
+    /// All caches of builds together, in bytes; those that were used longest ago go first.
+    pub cache_bytes: u64,
 }
 
 impl Default for Keep {
     fn default() -> Self {
-        Self { releases: 10, days: 30, log_bytes: 2 << 30 }
+        Self { releases: 10, days: 30, log_bytes: 2 << 30, cache_bytes: 20 << 30 }
     }
 }
 
@@ -85,6 +88,33 @@ pub fn releases(facts: &[ReleaseFacts], keep: &Keep, now: Timestamp) -> Kept {
         }
     }
     kept
+}
+
+/// A cache of builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheFacts {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was last written to.
+    pub used_at: Timestamp,
+}
+
+/// The caches that go: those that were used longest ago, until what is left fits.
+#[must_use]
+pub fn caches_to_remove(caches: &[CacheFacts], max_bytes: u64) -> Vec<&CacheFacts> {
+    let mut oldest_first: Vec<&CacheFacts> = caches.iter().collect();
+    oldest_first.sort_by_key(|cache| cache.used_at);
+    let mut left: u64 = caches.iter().map(|cache| cache.bytes).sum();
+    oldest_first
+        .into_iter()
+        .take_while(|cache| {
+            let is_too_much = left > max_bytes;
+            left -= cache.bytes;
+            is_too_much
+        })
+        .collect()
 }
 
 /// The newest copies of the control plane's database that are kept, whatever their age.
@@ -189,6 +219,23 @@ mod tests {
     fn a_release_that_was_made_a_moment_ago_keeps_its_artifact() {
         let kept = releases(&[release(1, 100, false, false)], &Keep::default(), at(100 * 86_400));
         assert_eq!(revisions(&kept.releases), [1]);
+    }
+
+    #[test]
+    fn caches_that_were_used_longest_ago_go_until_the_rest_fits() {
+        let cache =
+            |name: &str, bytes, used| CacheFacts { path: name.into(), bytes, used_at: at(used) };
+        let caches = [cache("npm", 5, 30), cache("pip", 4, 10), cache("go", 3, 20)];
+        let names = |max_bytes| -> Vec<&str> {
+            caches_to_remove(&caches, max_bytes)
+                .iter()
+                .map(|cache| cache.path.to_str().unwrap())
+                .collect()
+        };
+        assert!(names(12).is_empty());
+        assert_eq!(names(11), ["pip"]);
+        assert_eq!(names(7), ["pip", "go"]);
+        assert_eq!(names(0), ["pip", "go", "npm"]);
     }
 
     #[test]

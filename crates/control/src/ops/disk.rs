@@ -93,7 +93,6 @@ const OWNED: &[(&str, Kind)] = &[
 fn kind_of(name: &str) -> Kind {
     match name {
         "images" => Kind::Layers,
-        "caches" => Kind::Caches,
         "work" => Kind::Builds,
         "copies" => Kind::Server,
         name if name.starts_with("gable.db") => Kind::Server,
@@ -112,30 +111,23 @@ pub fn usage(state_dir: &Path) -> Result<Usage, Error> {
     let store = if has_database { Store::open(state_dir).ok() } else { None };
     let owners = store.and_then(|store| owners(&store).ok()).unwrap_or_default();
     let space = disk::space(state_dir)?;
-    let mut sizes: BTreeMap<(Kind, String), Size> = BTreeMap::new();
+    let mut measure = Measure { owners, sizes: BTreeMap::new(), counted: HashSet::new() };
     let mut reserve_bytes = 0;
-    // A file with several names counts once.
-    let mut counted = HashSet::new();
     let entries = std::fs::read_dir(state_dir)
         .map_err(Error::host(format!("read {}", state_dir.display())))?;
     for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name == disk::RESERVE_FILE {
-            reserve_bytes = entry.metadata().map_or(0, |metadata| metadata.blocks() * 512);
-            continue;
-        }
-        let Some((_, kind)) = OWNED.iter().find(|(owned, _)| *owned == name) else {
-            let size = size(&entry.path(), &mut counted);
-            sizes.entry((kind_of(&name), String::new())).or_default().add(&size);
-            continue;
-        };
-        for child in std::fs::read_dir(entry.path()).into_iter().flatten().flatten() {
-            let id = child.file_name().to_string_lossy().into_owned();
-            let owner = owners.get(&id).cloned().unwrap_or_else(|| short(&id));
-            sizes.entry((*kind, owner)).or_default().add(&size(&child.path(), &mut counted));
+        let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
+        match OWNED.iter().find(|(owned, _)| *owned == name) {
+            Some((_, kind)) => measure.each(&path, *kind),
+            None if name == disk::RESERVE_FILE => {
+                reserve_bytes = entry.metadata().map_or(0, |metadata| metadata.blocks() * 512);
+            }
+            None if name == "caches" => measure.caches(&path),
+            None => measure.add(&path, kind_of(&name), String::new()),
         }
     }
-    let mut holdings: Vec<Holding> = sizes
+    let mut holdings: Vec<Holding> = measure
+        .sizes
         .into_iter()
         .map(|((kind, owner), size)| Holding { kind, owner, bytes: size.bytes, files: size.files })
         .filter(|holding| holding.files > 0)
@@ -144,28 +136,68 @@ pub fn usage(state_dir: &Path) -> Result<Usage, Error> {
     Ok(Usage { space, reserve_bytes, holdings })
 }
 
+/// What was measured so far.
+struct Measure {
+    owners: HashMap<String, String>,
+    sizes: BTreeMap<(Kind, String), Size>,
+    /// A file with several names counts once.
+    counted: HashSet<u64>,
+}
+
+impl Measure {
+    fn add(&mut self, path: &Path, kind: Kind, owner: String) {
+        let size = size(path, &mut self.counted);
+        self.sizes.entry((kind, owner)).or_default().add(&size);
+    }
+
+    /// Entries that are named by whose they are.
+    fn each(&mut self, directory: &Path, kind: Kind) {
+        for child in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let id = child.file_name().to_string_lossy().into_owned();
+            let owner = self.owners.get(&id).cloned().unwrap_or_else(|| short(&id));
+            self.add(&child.path(), kind, owner);
+        }
+    }
+
+    /// What builds of each project keep, and what is shared.
+    fn caches(&mut self, directory: &Path) {
+        for child in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            match child.file_name() == "projects" {
+                true => self.each(&child.path(), Kind::Caches),
+                false => self.add(&child.path(), Kind::Caches, String::new()),
+            }
+        }
+    }
+}
+
 /// An artifact's id is long, and nobody knows it.
 fn short(id: &str) -> String {
     let end = id.char_indices().nth(28).map_or(id.len(), |(index, _)| index);
     id[..end].to_owned()
 }
 
+/// What lies below a path.
 #[derive(Debug, Clone, Copy, Default)]
-struct Size {
-    bytes: u64,
-    files: u64,
+pub(crate) struct Size {
+    /// Bytes on the disk.
+    pub(crate) bytes: u64,
+    /// Files and directories.
+    pub(crate) files: u64,
+    /// When something of it was last changed, in seconds since 1970.
+    pub(crate) changed_at: i64,
 }
 
 impl Size {
     fn add(&mut self, other: &Self) {
         self.bytes += other.bytes;
         self.files += other.files;
+        self.changed_at = self.changed_at.max(other.changed_at);
     }
 }
 
 /// What lies below a path, without other file systems that are mounted there. What goes away
 /// meanwhile does not count.
-fn size(path: &Path, counted: &mut HashSet<u64>) -> Size {
+pub(crate) fn size(path: &Path, counted: &mut HashSet<u64>) -> Size {
     let mut total = Size::default();
     let Ok(root) = path.symlink_metadata() else { return total };
     let mut waiting = vec![path.to_owned()];
@@ -179,6 +211,7 @@ fn size(path: &Path, counted: &mut HashSet<u64>) -> Size {
         if !is_again {
             total.bytes += metadata.blocks() * 512;
             total.files += 1;
+            total.changed_at = total.changed_at.max(metadata.mtime());
         }
         if metadata.is_dir() {
             let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
@@ -231,14 +264,14 @@ mod tests {
         std::fs::write(data.join("base"), vec![1; 2 << 20]).unwrap();
         // A second name of a file takes no room.
         std::fs::hard_link(data.join("base"), data.join("again")).unwrap();
-        std::fs::create_dir_all(state_dir.join("caches/npm")).unwrap();
-        std::fs::write(state_dir.join("caches/npm/a"), vec![1; 4 << 20]).unwrap();
+        std::fs::create_dir_all(state_dir.join("caches/projects/shop/npm")).unwrap();
+        std::fs::write(state_dir.join("caches/projects/shop/npm/a"), vec![1; 4 << 20]).unwrap();
         let usage = usage(state_dir).unwrap();
         let held: Vec<(Kind, &str)> = usage.holdings[..2]
             .iter()
             .map(|holding| (holding.kind, holding.owner.as_str()))
             .collect();
-        assert_eq!(held, [(Kind::Caches, ""), (Kind::Databases, "shop/db")]);
+        assert_eq!(held, [(Kind::Caches, "shop"), (Kind::Databases, "shop/db")]);
         assert!(usage.holdings[1].bytes < 4 << 20, "{usage:?}");
         assert!(usage.space.total_bytes > 0);
     }

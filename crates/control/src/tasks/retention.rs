@@ -4,19 +4,19 @@
 //! needs that is live, under way, running, or can be rolled back to. Each step can be repeated; one
 //! that is cut short leaves rows or files that the next pass takes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use model::ArtifactId;
-use reconcile::retention::{Kept, ReleaseFacts, releases};
+use reconcile::retention::{CacheFacts, Kept, ReleaseFacts, caches_to_remove, releases};
 use store::retention::ReleaseRow;
 use telemetry::Retention;
 
 use crate::error::Error;
 use crate::ops::blueprints::sources_of_project;
-use crate::ops::disk::Kind;
+use crate::ops::disk::{self, Kind};
 use crate::ops::projects;
 use crate::platform::Platform;
 
@@ -148,8 +148,9 @@ async fn artifacts(
             keep.push(artifact.id);
         }
     }
+    let caches = caches(platform, mode).await?;
     if mode == Mode::Look {
-        return Ok(vec![gone]);
+        return Ok(vec![gone, caches]);
     }
     let (worker, kept_by_files) = (platform.clone(), keep.clone());
     blocking(move || {
@@ -161,7 +162,30 @@ async fn artifacts(
     if gone.things > 0 {
         build::container::collect_garbage(&platform.build, &keep).await?;
     }
-    Ok(vec![gone])
+    Ok(vec![gone, caches])
+}
+
+/// Caches of builds, when they are too much together. No build may run.
+async fn caches(platform: &Platform, mode: Mode) -> Result<Freed, Error> {
+    let platform = platform.clone();
+    blocking(move || {
+        let mut facts = Vec::new();
+        for path in build::caches::list(&platform.build)? {
+            let size = disk::size(&path, &mut HashSet::new());
+            let used_at = Timestamp::from_second(size.changed_at).unwrap_or(Timestamp::MIN);
+            facts.push(CacheFacts { path, bytes: size.bytes, used_at });
+        }
+        let mut gone = Freed { kind: Kind::Caches, things: 0, bytes: 0 };
+        for cache in caches_to_remove(&facts, platform.config.keep.cache_bytes) {
+            if mode == Mode::Clean {
+                build::caches::remove(&cache.path)?;
+            }
+            gone.things += 1;
+            gone.bytes += cache.bytes;
+        }
+        Ok(gone)
+    })
+    .await
 }
 
 /// Commits that no release needs.
@@ -300,6 +324,23 @@ mod tests {
         drop(slot);
         clean(&platform, Mode::Clean).await.unwrap();
         assert!(!needless.exists());
+    }
+
+    #[tokio::test]
+    async fn caches_that_are_too_much_go_and_tools_that_releases_run_with_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = reconcile::retention::Keep { cache_bytes: 0, ..Default::default() };
+        let platform = testing::platform_that_keeps(directory.path(), keep);
+        let caches = platform.config.state_dir.join("caches");
+        for name in ["projects/shop/npm", "toolchains"] {
+            std::fs::create_dir_all(caches.join(name)).unwrap();
+            std::fs::write(caches.join(name).join("file"), "much").unwrap();
+        }
+        clean(&platform, Mode::Look).await.unwrap();
+        assert!(caches.join("projects/shop/npm").exists());
+        clean(&platform, Mode::Clean).await.unwrap();
+        assert!(!caches.join("projects/shop/npm").exists());
+        assert!(caches.join("toolchains/file").exists());
     }
 
     #[tokio::test]

@@ -67,6 +67,9 @@ pub(crate) struct Settings {
     /// All logs together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keep_logs: Option<Size>,
+    /// All caches of builds together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_caches: Option<Size>,
     /// Builds end when less of the disk is free.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) disk_floor: Option<Size>,
@@ -96,6 +99,7 @@ impl Settings {
         self.keep_releases = keep.keep_releases.or(self.keep_releases);
         self.keep_days = keep.keep_days.or(self.keep_days);
         self.keep_logs = keep.keep_logs.or(self.keep_logs);
+        self.keep_caches = keep.keep_caches.or(self.keep_caches);
         self.disk_floor = keep.disk_floor.or(self.disk_floor);
         if args.operator_env.is_some() {
             self.operator_env.clone_from(&args.operator_env);
@@ -115,14 +119,16 @@ impl Settings {
 
     /// What is kept of what is over.
     pub(crate) fn keep(&self) -> Keep {
+        let limit = |asked: Option<Size>, usual| match asked {
+            Some(size) => size.bytes().unwrap_or(u64::MAX),
+            None => usual,
+        };
         let usual = Keep::default();
         Keep {
             releases: self.keep_releases.map_or(usual.releases, |number| number as usize),
             days: self.keep_days.map_or(usual.days, i64::from),
-            log_bytes: match self.keep_logs {
-                Some(size) => size.bytes().unwrap_or(u64::MAX),
-                None => usual.log_bytes,
-            },
+            log_bytes: limit(self.keep_logs, usual.log_bytes),
+            cache_bytes: limit(self.keep_caches, usual.cache_bytes),
         }
     }
 

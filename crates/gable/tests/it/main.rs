@@ -7,6 +7,7 @@ mod blueprint;
 mod compose;
 mod env;
 mod hostile;
+mod install;
 mod jobs;
 mod look;
 mod support;

@@ -89,6 +89,9 @@ pub(crate) struct KeepArgs {
     /// All logs together, such as `500MB`; the oldest go first [default: 2GB]
     #[arg(long, value_name = "SIZE")]
     pub(crate) keep_logs: Option<Size>,
+    /// All caches of builds together, such as `5GB`; those used longest ago go first [default: 20GB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) keep_caches: Option<Size>,
     /// Builds end when less of the disk is free, such as `5GB` [default: a sixteenth of the disk,
     /// at most 2560MB]
     #[arg(long, value_name = "SIZE")]
@@ -103,6 +106,7 @@ impl KeepArgs {
             word("keep-releases", self.keep_releases.map(|number| number.to_string())),
             word("keep-days", self.keep_days.map(|days| days.to_string())),
             word("keep-logs", self.keep_logs.map(|size| size.to_string())),
+            word("keep-caches", self.keep_caches.map(|size| size.to_string())),
             word("disk-floor", self.disk_floor.map(|size| size.to_string())),
         ]
         .into_iter()
