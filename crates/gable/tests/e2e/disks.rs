@@ -107,8 +107,11 @@ async fn a_full_disk_ends_the_build_that_fills_it_and_nothing_else() {
     })
     .await;
     serves(&platform, "v2").await;
-    platform.stop().await.unwrap();
+    gable(&platform, &["down", "--purge", "--yes"]).await.ok().unwrap();
+    until("something goes on", async || platform.all_processes().is_empty().then_some(())).await;
+    // What is mounted at the end counts as left behind.
     drop(disk);
+    platform.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
