@@ -22,6 +22,7 @@ use crate::blueprint::Blueprint;
 use crate::env_file::{self, Named};
 use crate::explain::Explanation;
 use crate::finding::{Finding, Mode, Severity, Span};
+use crate::source::Source;
 
 mod build;
 mod compile;
@@ -211,6 +212,26 @@ pub fn read_env_file(
 pub fn read(input: &Input) -> Reading {
     let (reading, _) = run(input);
     reading
+}
+
+/// Files name files that name files, so often at most: each time the reader asks for more of them.
+pub const ROUNDS_MAX: usize = 8;
+
+/// What is wrong when the reader still asks for files after [`ROUNDS_MAX`] times.
+#[must_use]
+pub fn too_deep(input: &Input, needs: &[String]) -> Finding {
+    let (file, text) = input.files.first().map_or(("", ""), |(file, text)| (file, text));
+    let needed = needs.first().map_or("a file", String::as_str);
+    Finding {
+        severity: Severity::Error,
+        code: crate::Code::TooMuch,
+        message: format!("`{needed}` is named over more than {ROUNDS_MAX} other files"),
+        file: Some(file.to_owned()),
+        span: Source::new(text).span(0..0),
+        path: String::new(),
+        hint: Some("let the compose files include it directly".to_owned()),
+        repair: None,
+    }
 }
 
 /// How every field of the files is treated, and why, in their order.

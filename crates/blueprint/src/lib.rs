@@ -45,4 +45,5 @@ pub use explain::{Explanation, explain};
 pub use finding::{Code, Edit, Finding, Mode, Patch, Piece, Severity, Span};
 pub use fix::{Fixed, fix, unified_diff};
 pub use read::{ReadOptions, Reading, SIZE_LIMIT_BYTES, read};
-pub use render::render;
+pub use render::{Page, render};
+pub use words::nearest;

@@ -19,7 +19,30 @@ const TAB: &str = "    ";
 /// styles: `ESC [` on a terminal. The result ends without a line break.
 #[must_use]
 pub fn render(finding: &Finding, source: &str, file_name: &str, style: Option<&str>) -> String {
-    let source = Source::new(source);
+    Page::new(source).render(finding, file_name, style)
+}
+
+/// A text of which several findings are shown: its lines are counted once.
+#[derive(Debug)]
+pub struct Page<'a> {
+    source: Source<'a>,
+}
+
+impl<'a> Page<'a> {
+    /// The page of a text.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self { source: Source::new(text) }
+    }
+
+    /// Shows a finding in it; see [`render`].
+    #[must_use]
+    pub fn render(&self, finding: &Finding, file_name: &str, style: Option<&str>) -> String {
+        shown(&self.source, finding, file_name, style)
+    }
+}
+
+fn shown(source: &Source<'_>, finding: &Finding, file_name: &str, style: Option<&str>) -> String {
     let span = &finding.span;
     let index = span.line.saturating_sub(1);
     let line = source.line_bytes(index);
@@ -28,7 +51,7 @@ pub fn render(finding: &Finding, source: &str, file_name: &str, style: Option<&s
         Some(_) => mask::Dialect::Compose,
         None => mask::Dialect::Blueprint,
     };
-    let shown = mask::line(&source, index, dialect);
+    let shown = mask::line(source, index, dialect);
     let (start, end) = shown.columns(
         span.bytes.start.saturating_sub(line.start),
         span.bytes.end.min(line.end).saturating_sub(line.start),

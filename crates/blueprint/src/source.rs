@@ -12,10 +12,12 @@ pub(crate) struct Source<'a> {
     starts: Vec<usize>,
     /// Characters in front of each piece of `PIECE_BYTES`, so that columns of very long lines cost little.
     counts: Vec<usize>,
+    /// Whether each character is one byte, as in most files: then there is nothing to count.
+    is_ascii: bool,
 }
 
 /// Bytes between two counts.
-const PIECE_BYTES: usize = 1024;
+const PIECE_BYTES: usize = 256;
 
 impl<'a> Source<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
@@ -26,7 +28,7 @@ impl<'a> Source<'a> {
             let before = counts.last().copied().unwrap_or_default();
             counts.push(before + characters(piece));
         }
-        Self { text, starts, counts }
+        Self { text, starts, counts, is_ascii: text.is_ascii() }
     }
 
     /// Number of lines; a final line break does not begin another.
@@ -75,6 +77,9 @@ impl<'a> Source<'a> {
     }
 
     fn characters_before(&self, offset: usize) -> usize {
+        if self.is_ascii {
+            return offset;
+        }
         let piece = offset / PIECE_BYTES;
         self.counts[piece] + characters(&self.text.as_bytes()[piece * PIECE_BYTES..offset])
     }

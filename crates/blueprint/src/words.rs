@@ -37,9 +37,37 @@ fn has_shell_signs(text: &str) -> bool {
     false
 }
 
+/// The name that was probably meant: the one with the fewest letters to change, if they are few.
+#[must_use]
+pub fn nearest<'a>(text: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = text.to_lowercase();
+    let most = 1 + wanted.chars().count() / 5;
+    let near = names.into_iter().filter_map(|name| {
+        let found = name.to_lowercase();
+        let is_part = wanted.len() > 2 && (found.contains(&wanted) || wanted.contains(&found));
+        let distance = strsim::osa_distance(&found, &wanted);
+        (distance <= most || is_part).then_some((distance, name))
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_differs_in_few_letters_is_the_one_that_was_meant() {
+        let names = ["worker", "web", "shop-db"];
+        for (text, meant) in [
+            ("wroker", Some("worker")),
+            ("wbe", Some("web")),
+            ("Shop_db", Some("shop-db")),
+            ("shop-db2", Some("shop-db")),
+            ("cron", None),
+        ] {
+            assert_eq!(nearest(text, names), meant, "{text}");
+        }
+    }
 
     #[test]
     fn only_what_needs_a_shell_gets_one() {

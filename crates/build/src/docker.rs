@@ -63,6 +63,7 @@ pub use file::declared_args;
 pub use find::{Builder, find};
 pub use inputs::{build_args, inputs};
 pub use launch::builder_main;
+pub(crate) use places::candidates;
 pub use stored::prune;
 
 use child::{End, Limits, Start};
@@ -92,19 +93,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings with the usual launcher: this program's `builder` subcommand.
+    /// The usual places of a state directory. Who builds says what launches a builder, and where
+    /// secrets may lie: without that, nothing is built.
     #[must_use]
     pub fn in_state_dir(state_dir: &Path) -> Self {
-        let program = std::env::current_exe().unwrap_or_else(|_| "gable".into());
-        let launcher = vec![program.into(), "builder".into()];
-        let storage_dir = state_dir.join("images/build");
-        // Nobody but root may write to /run, so nobody can have put anything there before.
-        let secrets_dir = if nix::unistd::geteuid().is_root() {
-            PathBuf::from("/run/gable-logins")
-        } else {
-            state_dir.join("logins")
-        };
-        Self { storage_dir, secrets_dir, launcher, registries: Registries::default() }
+        Self {
+            storage_dir: state_dir.join("images/build"),
+            secrets_dir: state_dir.join("logins"),
+            launcher: Vec::new(),
+            registries: Registries::default(),
+        }
     }
 
     /// Where the storages of projects are.

@@ -10,6 +10,7 @@
 
 mod checkout;
 mod git;
+mod memory;
 mod part;
 mod remote;
 mod revision;
@@ -19,6 +20,7 @@ mod submodules;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::Commit;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,7 @@ use crate::note::Note;
 use crate::tree;
 
 use git::Git;
+use memory::{Listing, Memory};
 pub use remote::{names_same_repository, repo_slug};
 
 /// The largest file that [`Sources::read_file`] returns.
@@ -39,6 +42,7 @@ const SNAPSHOTS: &str = "refs/gable/snapshots/";
 pub struct Sources {
     repos_dir: PathBuf,
     operator_env: Vec<(String, String)>,
+    memory: Arc<Memory>,
 }
 
 /// A working tree as it was at one moment.
@@ -60,7 +64,7 @@ impl Sources {
     /// A store in this directory, which need not exist yet.
     #[must_use]
     pub fn new(repos_dir: impl Into<PathBuf>) -> Self {
-        Self { repos_dir: repos_dir.into(), operator_env: Vec::new() }
+        Self { repos_dir: repos_dir.into(), operator_env: Vec::new(), memory: Arc::default() }
     }
 
     /// The same store with variables for fetching: proxies, certificates.
@@ -78,6 +82,8 @@ impl Sources {
     /// When the path does not exist, the files are too many, or git refuses.
     pub async fn snapshot(&self, project: &str, path: &Path) -> Result<Snapshot, Error> {
         let _lock = self.lock(project).await?;
+        // What submodules of a commit hold may be other files by now.
+        self.memory.forget(project);
         snapshot::take(self, project, path).await
     }
 
@@ -150,9 +156,33 @@ impl Sources {
         commit_id: &str,
         paths: &[String],
     ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        let place = (project, commit_id);
+        let (mut known, mut unknown) = self.memory.files(place, paths);
+        if unknown.is_empty() {
+            return Ok(known);
+        }
+        let listing = self.listing(project, commit_id).await?;
+        let asked = unknown.clone();
+        unknown.retain(|path| inside(path).is_some_and(|path| !listing.is_absent(&path)));
+        let found = self.ask_for_files(place, &unknown).await?;
+        self.memory.keep_files(place, &asked, &found);
+        known.extend(found);
+        Ok(known)
+    }
+
+    /// Those of some files that are there, as git says.
+    async fn ask_for_files(
+        &self,
+        (project, commit_id): (&str, &str),
+        paths: &[&String],
+    ) -> Result<BTreeMap<String, Vec<u8>>, Error> {
+        if paths.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.memory.count();
         let git = self.bare(project);
         let inside: Vec<(&String, String)> =
-            paths.iter().filter_map(|path| Some((path, inside(path)?))).collect();
+            paths.iter().filter_map(|path| Some((*path, inside(path)?))).collect();
         let commit_id = self.whole(project, commit_id).await;
         let asked: String =
             inside.iter().map(|(_, path)| format!("{commit_id}:{path}\n")).collect();
@@ -171,10 +201,26 @@ impl Sources {
     /// # Errors
     /// When git refuses.
     pub async fn list_files(&self, project: &str, commit_id: &str) -> Result<Vec<String>, Error> {
-        let commit_id = self.whole(project, commit_id).await;
-        let arguments = ["ls-tree", "-r", "-z", "--name-only", "--full-tree", &commit_id];
+        Ok(self.listing(project, commit_id).await?.paths())
+    }
+
+    async fn listing(&self, project: &str, commit_id: &str) -> Result<Arc<Listing>, Error> {
+        if let Some(listing) = self.memory.listing(project, commit_id) {
+            return Ok(listing);
+        }
+        self.memory.count();
+        let whole = self.whole(project, commit_id).await;
+        let arguments = ["ls-tree", "-r", "-z", "--full-tree", &whole];
         let output = self.bare(project).run("list the files of a commit", &arguments).await?;
-        Ok(git::split_nul(&output))
+        let listing = Arc::new(Listing::new(output));
+        self.memory.keep_listing(project, commit_id, &listing);
+        Ok(listing)
+    }
+
+    /// How often git was asked about the files of commits, for the test that a plan asks seldom.
+    #[must_use]
+    pub fn questions(&self) -> usize {
+        self.memory.asked()
     }
 
     /// The paths of the files of a commit that can be run.
@@ -254,6 +300,7 @@ impl Sources {
     /// When the disk refuses.
     pub async fn remove_project(&self, project: &str) -> Result<(), Error> {
         let _lock = self.lock(project).await?;
+        self.memory.forget(project);
         tree::remove(&self.repository(project))?;
         match fs::remove_file(self.index(project)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

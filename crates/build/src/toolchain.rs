@@ -20,6 +20,7 @@ use crate::note::Note;
 use crate::sources::Sources;
 
 use asked::{Asked, Tool};
+pub use host::Host;
 pub(crate) use host::{find_program, output};
 pub(crate) use node::package as node_package;
 
@@ -59,6 +60,19 @@ pub async fn resolve(
     sources: &Sources,
     request: &Request<'_>,
 ) -> Result<Toolchain, Error> {
+    resolve_on(&Host::default(), config, sources, request).await
+}
+
+/// The same for one of many services: what the host has is asked once for all of them.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_on(
+    host: &Host,
+    config: &Config,
+    sources: &Sources,
+    request: &Request<'_>,
+) -> Result<Toolchain, Error> {
     let mut toolchain = Toolchain::default();
     if matches!(request.service.runtime, Runtime::Docker | Runtime::Image) {
         return Ok(toolchain);
@@ -68,31 +82,41 @@ pub async fn resolve(
     match request.service.runtime {
         Runtime::Node | Runtime::Static => {
             let needed = request.service.runtime == Runtime::Node || files.has_package_json();
-            node_for(config, asked(Tool::Node), needed, &mut toolchain).await?;
+            node_for((config, host), asked(Tool::Node), needed, &mut toolchain).await?;
         }
         Runtime::Python => {
-            python_for(asked(Tool::Python), &mut toolchain).await?;
+            python_for(host, asked(Tool::Python), &mut toolchain).await?;
             // Only an explicit wish: many Python repositories have a package.json they never use.
             if let Some(asked) = asked(Tool::Node).filter(|asked| asked.is_explicit) {
-                node_for(config, Some(asked), false, &mut toolchain).await?;
+                node_for((config, host), Some(asked), false, &mut toolchain).await?;
             }
         }
-        Runtime::Ruby => plain(Tool::Ruby, asked(Tool::Ruby), &mut toolchain).await?,
-        Runtime::Go => plain(Tool::Go, asked(Tool::Go), &mut toolchain).await?,
-        Runtime::Rust => plain(Tool::Rust, asked(Tool::Rust), &mut toolchain).await?,
-        Runtime::Elixir => plain(Tool::Elixir, asked(Tool::Elixir), &mut toolchain).await?,
+        Runtime::Ruby => plain(host, asked(Tool::Ruby), (Tool::Ruby, &mut toolchain)).await?,
+        Runtime::Go => plain(host, asked(Tool::Go), (Tool::Go, &mut toolchain)).await?,
+        Runtime::Rust => plain(host, asked(Tool::Rust), (Tool::Rust, &mut toolchain)).await?,
+        Runtime::Elixir => plain(host, asked(Tool::Elixir), (Tool::Elixir, &mut toolchain)).await?,
         Runtime::Docker | Runtime::Image => {}
     }
     Ok(toolchain)
 }
 
+/// The files of a commit that decide about the tools of a service: to be read in one go for many.
+#[must_use]
+pub fn deciding_files(service: &Service) -> Vec<String> {
+    match service.runtime {
+        Runtime::Image => Vec::new(),
+        Runtime::Docker => crate::docker::candidates(service),
+        _ => asked::places(&service.root_dir).1,
+    }
+}
+
 async fn node_for(
-    config: &Config,
+    (config, tools): (&Config, &Host),
     asked: Option<Asked>,
     needed: bool,
     toolchain: &mut Toolchain,
 ) -> Result<(), Error> {
-    let host = host::version_of(Tool::Node, "node").await;
+    let host = tools.version_of(Tool::Node, "node").await;
     let Some(asked) = asked else {
         return match host {
             Some(version) => {
@@ -103,7 +127,7 @@ async fn node_for(
             None => Ok(()),
         };
     };
-    let choice = node::choose(config, &asked, host.as_deref()).await;
+    let choice = node::choose(config, &asked, (tools, host.as_deref())).await;
     match choice.version {
         Some(version) => toolchain.versions.push(("node".to_owned(), version)),
         None if needed => return Err(Error::Refused(missing(Tool::Node))),
@@ -114,7 +138,11 @@ async fn node_for(
     Ok(())
 }
 
-async fn python_for(asked: Option<Asked>, toolchain: &mut Toolchain) -> Result<(), Error> {
+async fn python_for(
+    host: &Host,
+    asked: Option<Asked>,
+    toolchain: &mut Toolchain,
+) -> Result<(), Error> {
     let mut program = "python3".to_owned();
     if let Some(wanted) = asked.as_ref().and_then(|asked| version::major_minor(&asked.text)) {
         let exact = format!("python{wanted}");
@@ -125,10 +153,10 @@ async fn python_for(asked: Option<Asked>, toolchain: &mut Toolchain) -> Result<(
     let Some(path) = find_program(&program) else {
         return Err(Error::Refused(missing(Tool::Python)));
     };
-    let Some(found) = host::version_of(Tool::Python, &program).await else {
+    let Some(found) = host.version_of(Tool::Python, &program).await else {
         return Err(Error::Refused(missing(Tool::Python)));
     };
-    if !host::can_make_virtual_environments(&path).await {
+    if !host.can_make_virtual_environments(&path).await {
         let problem = Problem::new(
             "python-venv-missing",
             format!("{program} on this machine cannot make virtual environments"),
@@ -146,8 +174,12 @@ async fn python_for(asked: Option<Asked>, toolchain: &mut Toolchain) -> Result<(
 }
 
 /// A tool that is taken as it is.
-async fn plain(tool: Tool, asked: Option<Asked>, toolchain: &mut Toolchain) -> Result<(), Error> {
-    let Some(found) = host::version_of(tool, tool.program()).await else {
+async fn plain(
+    host: &Host,
+    asked: Option<Asked>,
+    (tool, toolchain): (Tool, &mut Toolchain),
+) -> Result<(), Error> {
+    let Some(found) = host.version_of(tool, tool.program()).await else {
         return Err(Error::Refused(missing(tool)));
     };
     if let Some(asked) = asked {

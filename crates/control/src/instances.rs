@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use engine::{ContainerSpec, InstanceSpec, Limits, Mount, Root, User};
 use jiff::Timestamp;
-use model::{
-    Artifact, EnvVar, EnvironmentId, Instance, InstanceId, InstancePurpose, Release, ServiceId,
-};
+use model::{Artifact, EnvironmentId, Instance, InstanceId, InstancePurpose, Release, ServiceId};
 use reconcile::deploy::{RolloutMode, rollout_mode};
 use store::services::ServiceRow;
 
@@ -292,12 +290,6 @@ fn prepare_disk(
         })
         .map_err(Error::host(format!("prepare the disk of {}", row.definition.name)))?;
     Ok(Some(path))
-}
-
-/// Whether a list of declared variables sets this key.
-#[must_use]
-pub(crate) fn declares(env: &[EnvVar], key: &str) -> bool {
-    env.iter().any(|variable| variable.key == key)
 }
 
 #[cfg(test)]

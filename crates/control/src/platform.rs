@@ -16,6 +16,9 @@ use crate::error::Error;
 use crate::tasks::probes::Prober;
 use crate::tasks::routes::Publisher;
 
+/// Plans that are made at once: each takes a processor and memory of the size of its file.
+const PLANNERS_MAX: usize = 2;
+
 /// Everything the control plane works with. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Platform {
@@ -47,6 +50,8 @@ pub struct Inner {
     /// Held to read by whatever writes releases down, and to write by what throws away what no
     /// release needs.
     pub applying: tokio::sync::RwLock<()>,
+    /// How many plans may be made now.
+    pub planners: Arc<Semaphore>,
     /// How many builds may start now.
     pub build_slots: Arc<Semaphore>,
     /// When this process began.
@@ -114,6 +119,10 @@ impl Platform {
         build.limits = config.build_limits;
         build.registries = config.registries.clone();
         build.docker.registries = config.registries.clone();
+        build.docker.launcher = config.executable.clone();
+        build.docker.launcher.push("builder".into());
+        // Private to this server, and in memory where its sockets are.
+        build.docker.secrets_dir = config.run_dir.join("logins");
         let mut databases = databases::Config::new(&config.state_dir, &config.run_dir);
         databases.operator_env.clone_from(&config.operator_env);
         let inner = Inner {
@@ -123,6 +132,7 @@ impl Platform {
             disk: Disk::default(),
             applying: tokio::sync::RwLock::default(),
             publisher: Publisher::new(&config),
+            planners: Arc::new(Semaphore::new(PLANNERS_MAX)),
             build_slots: Arc::new(Semaphore::new(config.concurrent_builds.max(1))),
             started_at: Timestamp::now(),
             wake: watch::Sender::new(0),
@@ -232,4 +242,20 @@ impl Platform {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // Each critical section is one call of a map: what is behind the lock is always whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing;
+
+    #[tokio::test]
+    async fn two_servers_build_images_with_places_and_programs_of_their_own() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (first, second) = (testing::platform(one.path()), testing::platform(two.path()));
+        let docker = &first.build.docker;
+        assert_eq!(docker.launcher, ["/nowhere/gable", "builder"]);
+        assert!(docker.secrets_dir.starts_with(&first.config.run_dir));
+        assert_ne!(docker.secrets_dir, second.build.docker.secrets_dir);
+        assert_ne!(docker.storage_dir, second.build.docker.storage_dir);
+    }
 }

@@ -45,6 +45,12 @@ impl Filter {
         }
     }
 
+    /// The directory outside of which nothing concerns the service; empty where that is not known.
+    #[must_use]
+    pub fn directory(&self) -> &str {
+        if self.included.is_none() { &self.root } else { "" }
+    }
+
     /// Whether everything concerns it.
     #[must_use]
     pub fn is_everything(&self) -> bool {

@@ -34,7 +34,7 @@ mod variable;
 
 use std::collections::BTreeSet;
 
-use model::{EnvOwner, EnvSource, EnvVar};
+use model::{EnvOwner, EnvSource};
 
 pub use facts::{
     DatabaseFacts, Elsewhere, External, Facts, GitFacts, KeyValueFacts, LanguageDefault,
@@ -54,9 +54,12 @@ pub fn wanted_secrets(facts: &Facts) -> Vec<(EnvOwner, String)> {
         .iter()
         .map(|group| (EnvOwner::Group(group.name.clone()), group.env.as_slice()));
     let mut wanted = BTreeSet::new();
+    let stored: BTreeSet<(&EnvOwner, &str)> =
+        facts.values.iter().map(|value| (&value.owner, value.key.as_str())).collect();
     for (owner, env) in services.chain(groups) {
         for variable in env.iter().filter(|variable| variable.source == EnvSource::Generate) {
-            if !is_stored(facts, &owner, variable) {
+            work::step();
+            if !stored.contains(&(&owner, variable.key.as_str())) {
                 wanted.insert((owner.clone(), variable.key.clone()));
             }
         }
@@ -79,8 +82,18 @@ pub fn readers(resolution: &Resolution, service: &str, key: &str) -> Vec<(String
     resolution.readers.get(&source).into_iter().flatten().cloned().collect()
 }
 
-fn is_stored(facts: &Facts, owner: &EnvOwner, variable: &EnvVar) -> bool {
-    facts.values.iter().any(|value| value.owner == *owner && value.key == variable.key)
+/// Counts what the work grows with, for the test that it grows no faster than the file.
+mod work {
+    #[cfg(test)]
+    thread_local! {
+        pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// One value was looked at.
+    pub(super) fn step() {
+        #[cfg(test)]
+        STEPS.with(|steps| steps.set(steps.get() + 1));
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a new service or data store gets assigned: names, a user, a port.
 
+use std::collections::HashSet;
+
 use model::EnvironmentId;
 use rusqlite::{Connection, params};
 
@@ -24,14 +26,33 @@ pub(crate) fn uid(connection: &Connection) -> Result<u32, Error> {
         .map_err(|_| Error::not_found("free user id after", FIRST_UID))
 }
 
-/// The lowest port that nobody has.
-pub(crate) fn port(connection: &Connection) -> Result<u16, Error> {
-    const TAKEN: &str = "SELECT port_hint FROM services UNION SELECT port_hint FROM databases
-        UNION SELECT port_hint FROM key_values ORDER BY 1";
-    let taken = crate::row::all(connection, TAKEN, [], |row| Ok(row.get::<_, u16>(0)?))?;
-    (FIRST_PORT..=u16::MAX)
-        .find(|port| taken.binary_search(port).is_err())
-        .ok_or_else(|| Error::not_found("free port after", FIRST_PORT))
+/// Ports that nobody has, the lowest first. Looked up once for all that one transaction assigns.
+pub(crate) struct Ports {
+    taken: Option<HashSet<u16>>,
+    next: u16,
+}
+
+impl Ports {
+    /// Nothing is looked up before the first is needed.
+    pub(crate) fn new() -> Self {
+        Self { taken: None, next: FIRST_PORT }
+    }
+
+    /// The lowest that nobody has.
+    pub(crate) fn take(&mut self, connection: &Connection) -> Result<u16, Error> {
+        const TAKEN: &str = "SELECT port_hint FROM services UNION SELECT port_hint FROM databases
+            UNION SELECT port_hint FROM key_values";
+        if self.taken.is_none() {
+            let all = crate::row::all(connection, TAKEN, [], |row| Ok(row.get::<_, u16>(0)?))?;
+            self.taken = Some(all.into_iter().collect());
+        }
+        let taken = self.taken.get_or_insert_default();
+        let free = (self.next..=u16::MAX).find(|port| !taken.contains(port));
+        let port = free.ok_or_else(|| Error::not_found("free port after", FIRST_PORT))?;
+        taken.insert(port);
+        self.next = port;
+        Ok(port)
+    }
 }
 
 /// Takes a name in the private network for something that is called `name`.

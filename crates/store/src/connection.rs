@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,17 @@ struct Inner {
     feed: Feed,
     /// Transactions that were committed by this handle and its clones.
     commits: AtomicU64,
+    reads: AtomicUsize,
+    writes: AtomicUsize,
+}
+
+/// How often the store was asked since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Questions.
+    pub reads: usize,
+    /// Transactions that could change something.
+    pub writes: usize,
 }
 
 impl Store {
@@ -108,8 +119,19 @@ impl Store {
             sealer,
             feed: Feed::default(),
             commits: AtomicU64::new(0),
+            reads: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// How often it was asked: for tests that something asks seldom.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        Work {
+            reads: self.inner.reads.load(Ordering::Relaxed),
+            writes: self.inner.writes.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn sealer(&self) -> &Sealer {
@@ -121,6 +143,7 @@ impl Store {
         doing: &'static str,
         query: impl FnOnce(&Connection) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.inner.reads.fetch_add(1, Ordering::Relaxed);
         let Some(path) = &self.inner.path else {
             return query(&lock(&self.inner.writer)).map_err(|error| error.during(doing));
         };
@@ -142,6 +165,7 @@ impl Store {
         doing: &'static str,
         change: impl FnOnce(&Writing<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.inner.writes.fetch_add(1, Ordering::Relaxed);
         let (result, newest) = self.commit(change).map_err(|error| error.during(doing))?;
         if let Some(sequence) = newest {
             self.inner.feed.notify(sequence);

@@ -127,7 +127,7 @@ pub(crate) fn upsert<D: Declaration>(
             environment_id: environment_id.clone(),
             definition: definition.clone(),
             uid: assign::uid(tx)?,
-            port_hint: assign::port(tx)?,
+            port_hint: assign::Ports::new().take(tx)?,
             instance_id: None,
             created_at: now,
         };

@@ -47,6 +47,6 @@ pub mod services;
 pub mod values;
 
 pub use assign::{FIRST_PORT, FIRST_UID};
-pub use connection::{BUSY_TIMEOUT, DATABASE_FILE, Store};
+pub use connection::{BUSY_TIMEOUT, DATABASE_FILE, Store, Work};
 pub use error::Error;
 pub use new_id::new_instance_id;

@@ -58,26 +58,46 @@ pub fn upsert(
     definition: &Service,
     now: Timestamp,
 ) -> Result<ServiceRow, Error> {
-    store.write("save service", |tx| {
-        let known = first(
-            tx,
-            "SELECT * FROM services WHERE environment_id = ?1 AND name = ?2",
-            params![environment_id.as_str(), definition.name],
-            |row| from_row(store, row),
-        )?;
-        let row = match known {
-            Some(known) => ServiceRow { definition: definition.clone(), ..known },
-            None => assigned(tx, environment_id, definition, now)?,
-        };
-        let public_host = match row.public_host {
-            None if definition.is_public() => {
-                Some(assign::public_host(tx, environment_id, &row.slug)?)
+    let mut rows = upsert_all(store, environment_id, &[definition], now)?;
+    rows.pop().ok_or_else(|| Error::not_found("service", &definition.name))
+}
+
+/// The same for many, in their order: all or none. What stands as it is declared is not written.
+///
+/// # Errors
+/// Also when there is no such environment.
+pub fn upsert_all(
+    store: &Store,
+    environment_id: &EnvironmentId,
+    definitions: &[&Service],
+    now: Timestamp,
+) -> Result<Vec<ServiceRow>, Error> {
+    store.write("save services", |tx| {
+        let mut ports = assign::Ports::new();
+        let mut rows = Vec::with_capacity(definitions.len());
+        for definition in definitions {
+            let known = first(
+                tx,
+                "SELECT * FROM services WHERE environment_id = ?1 AND name = ?2",
+                params![environment_id.as_str(), definition.name],
+                |row| from_row(store, row),
+            )?;
+            let needs_host = |row: &ServiceRow| row.public_host.is_none() && definition.is_public();
+            let mut row = match known {
+                Some(known) if known.definition == **definition && !needs_host(&known) => {
+                    rows.push(known);
+                    continue;
+                }
+                Some(known) => ServiceRow { definition: (*definition).clone(), ..known },
+                None => assigned(tx, environment_id, definition, (&mut ports, now))?,
+            };
+            if needs_host(&row) {
+                row.public_host = Some(assign::public_host(tx, environment_id, &row.slug)?);
             }
-            standing => standing,
-        };
-        let row = ServiceRow { public_host, ..row };
-        write(store, tx, &row)?;
-        Ok(row)
+            write(store, tx, &row)?;
+            rows.push(row);
+        }
+        Ok(rows)
     })
 }
 
@@ -222,7 +242,7 @@ fn assigned(
     connection: &Connection,
     environment_id: &EnvironmentId,
     definition: &Service,
-    now: Timestamp,
+    (ports, now): (&mut assign::Ports, Timestamp),
 ) -> Result<ServiceRow, Error> {
     let id = ServiceId::from_uuid(new_uuid());
     Ok(ServiceRow {
@@ -232,7 +252,7 @@ fn assigned(
         definition: definition.clone(),
         public_host: None,
         uid: assign::uid(connection)?,
-        port_hint: assign::port(connection)?,
+        port_hint: ports.take(connection)?,
         hook_done: false,
         suspended: false,
         blueprint_hash: None,

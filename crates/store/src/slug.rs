@@ -31,7 +31,7 @@ pub fn slug(name: &str) -> String {
 }
 
 /// `base`, then `base-2`, `base-3` …
-pub(crate) fn numbered(base: &str) -> impl Iterator<Item = String> {
+pub fn numbered(base: &str) -> impl Iterator<Item = String> {
     let first = std::iter::once(base.to_owned());
     first.chain((2u32..).map(move |number| format!("{base}-{number}")))
 }

@@ -63,6 +63,57 @@ pub fn set(
     store.write("save value", |tx| write(store, tx, slot, (value, origin), now))
 }
 
+/// A value for a service or group.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// Whose it is.
+    pub owner: EnvOwner,
+    /// The variable.
+    pub key: String,
+    /// The value.
+    pub value: SecretString,
+}
+
+/// Sets values in place of those that stand, all or none.
+pub fn set_all(
+    store: &Store,
+    environment_id: &EnvironmentId,
+    given: &[Given],
+    (origin, now): (ValueOrigin, Timestamp),
+) -> Result<(), Error> {
+    store.write("save values", |tx| {
+        for Given { owner, key, value } in given {
+            write(store, tx, Slot { environment_id, owner, key }, (value, origin), now)?;
+        }
+        Ok(())
+    })
+}
+
+/// Sets values where none stand, all or none, and returns those that stand afterwards, in the same
+/// order.
+pub fn set_absent(
+    store: &Store,
+    environment_id: &EnvironmentId,
+    given: Vec<Given>,
+    (origin, now): (ValueOrigin, Timestamp),
+) -> Result<Vec<Given>, Error> {
+    store.write("save values", |tx| {
+        let mut standing = Vec::with_capacity(given.len());
+        for Given { owner, key, value } in given {
+            let slot = Slot { environment_id, owner: &owner, key: &key };
+            let value = match find(store, tx, slot)? {
+                Some(found) => found.value,
+                None => {
+                    write(store, tx, slot, (&value, origin), now)?;
+                    value
+                }
+            };
+            standing.push(Given { owner, key, value });
+        }
+        Ok(standing)
+    })
+}
+
 /// Sets a value unless one stands, and returns the one that stands afterwards. Generated values
 /// are set this way: they never change.
 pub fn set_if_absent(

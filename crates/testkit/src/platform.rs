@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -447,11 +448,25 @@ fn code(status: std::process::ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
-/// A port that was free a moment ago.
+/// Ports of tests begin here: below those that the kernel gives to whoever asks for any.
+const FIRST_PORT: u16 = 23_000;
+/// Places of processes, and ports of each.
+const PLACES: u16 = 256;
+const PORTS: u16 = 32;
+
+/// A port of loopback that no other test is given: each process counts up from a place of its own,
+/// in a range where the kernel gives none away.
 ///
 /// # Errors
-/// When loopback cannot be bound at all.
+/// When all ports of this process's place are taken.
 pub fn free_port() -> Result<u16> {
-    let socket = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
-    Ok(socket.local_addr()?.port())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let place = u16::try_from(std::process::id() % u32::from(PLACES))?;
+    for _ in 0..PORTS {
+        let port = FIRST_PORT + place * PORTS + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
+        if std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("all ports of this process's place are taken")
 }

@@ -93,6 +93,9 @@ pub struct PlanReply {
     pub source: Source,
     /// What reading the file found, in the order of the file.
     pub findings: Vec<Finding>,
+    /// Another project that may be meant: nothing is applied before `project` says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin: Option<Twin>,
     /// What would happen to each service, database and group.
     pub changes: Vec<Change>,
     /// Values that nobody has given.
@@ -101,6 +104,17 @@ pub struct PlanReply {
     pub notes: Vec<String>,
     /// Nothing can be applied; the findings say why.
     pub refused: bool,
+}
+
+/// A project with the name that this source would give its own, applied from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Twin {
+    /// Its name.
+    pub project: String,
+    /// Where it was applied from.
+    pub source: String,
+    /// Whether nothing is there any more.
+    pub gone: bool,
 }
 
 /// The state of the source.
@@ -201,7 +215,7 @@ pub enum Action {
 }
 
 /// What a change or an event is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Noun {
     /// The whole project.

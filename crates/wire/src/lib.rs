@@ -28,7 +28,7 @@ pub mod status;
 
 pub use blueprints::{
     Action, ApplyReply, ApplyRequest, Assignment, Change, Finding, Missing, Noun, PlanReply,
-    Severity, Source,
+    Severity, Source, Twin,
 };
 pub use client::{Client, Error, Lines};
 pub use databases::{Connection, ConnectionQuery};

@@ -125,6 +125,8 @@ impl Checker<'_> {
             {
                 Match::Close(near)
             }
+            // A key that looks like a field, and holds what the field never does, is another one.
+            Match::Close(field) if !may_hold(field, &entry.value) => Match::Unknown(Some(field)),
             found => found,
         };
         let (Match::Exact(field) | Match::Spelled(field) | Match::Close(field)) = found else {
@@ -299,6 +301,20 @@ fn stands_for(
     };
     let others = keys.iter().filter(|key| **key != entry.key);
     !fields.has(near.name) && !others.clone().any(means_it) && fits(near, &entry.value)
+}
+
+/// Whether a field could hold a value: what is repaired elsewhere counts, such as a single text in
+/// place of a list of texts.
+fn may_hold(field: &Field, node: &Node) -> bool {
+    match (catalog::kind_of(field), &node.value) {
+        (_, Value::Scalar(scalar)) if scalar.is_null() => true,
+        (Some(Kind::List), Value::Map(_)) => true,
+        (Some(Kind::List), Value::Scalar(_)) => {
+            matches!(field.name, "domains" | "paths" | "ignoredPaths" | "ipAllowList")
+        }
+        (None, _) => true,
+        _ => fits(field, node),
+    }
 }
 
 fn fits(field: &Field, node: &Node) -> bool {

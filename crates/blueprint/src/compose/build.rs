@@ -21,13 +21,16 @@ impl Reader<'_> {
             return None;
         }
         let written = context.unwrap_or_else(|| ".".to_owned());
+        let place = view.get("context").unwrap_or_else(|| view.clone());
+        if written.trim().is_empty()
+            && self.blames_unset(&place, "the build context is an empty path")
+        {
+            return None;
+        }
         let remote = remote(&written);
         let (context, repo, branch) = match remote {
             Some(remote) => (remote.directory, Some(remote.url), remote.reference),
-            None => {
-                let context = view.get("context").unwrap_or_else(|| view.clone());
-                (self.inside(&context, &written, "the build context")?, None, None)
-            }
+            None => (self.inside(&place, &written, "the build context")?, None, None),
         };
         let dockerfile_inline = view.get("dockerfile_inline").and_then(|inline| self.text(&inline));
         let dockerfile = view.get("dockerfile");

@@ -193,7 +193,9 @@ impl Reader<'_> {
         };
         let field = match find(place, &entry.key) {
             Found::Exact(field) => field,
-            Found::Meant(field) if !entry.key.starts_with("x-") => {
+            Found::Meant(field)
+                if !entry.key.starts_with("x-") && may_hold(field, &entry.key, &entry.node) =>
+            {
                 let message =
                     format!("there is no field `{}`; read as `{}`", entry.key, field.name);
                 let patch = (entry.node.at.file == at.file)
@@ -208,8 +210,12 @@ impl Reader<'_> {
                 self.saw(&path(&entry.key), &at, &entry.node, Treatment::NotApplicable, EXTENSION);
                 return false;
             }
-            Found::Meant(_) => return false,
-            Found::Unknown(near) => {
+            found @ (Found::Meant(_) | Found::Unknown(_)) => {
+                let near = match found {
+                    Found::Meant(field) => Some(field.name),
+                    Found::Unknown(near) => near,
+                    Found::Exact(_) => None,
+                };
                 let message = format!("there is no field `{}` here; it was ignored", entry.key);
                 let hint = match near {
                     Some(name) => format!("did you mean `{name}`?"),
@@ -267,6 +273,61 @@ impl Reader<'_> {
     }
 }
 
+/// Fields of services that hold a single text.
+const TEXTS: &[&str] = &[
+    "cgroup_parent",
+    "container_name",
+    "domainname",
+    "hostname",
+    "image",
+    "ipc",
+    "isolation",
+    "network_mode",
+    "pid",
+    "platform",
+    "pull_policy",
+    "restart",
+    "runtime",
+    "stop_grace_period",
+    "stop_signal",
+    "user",
+    "userns_mode",
+    "working_dir",
+];
+/// Fields that hold a number, or a size, and begin with a digit.
+const NUMBERS: &[&str] =
+    &["cpu_shares", "cpus", "mem_limit", "mem_reservation", "pids_limit", "scale", "shm_size"];
+/// Fields that are true or false.
+const SWITCHES: &[&str] = &["init", "privileged", "read_only", "stdin_open", "tty"];
+
+/// Whether a field whose key was guessed could hold a value. A spelling from the table is no guess.
+fn may_hold(field: &Field, key: &str, node: &Node) -> bool {
+    let plain = normalized(key);
+    let is_spelling = normalized(field.name) == plain
+        || SPELLINGS.iter().any(|(place, said, meant)| {
+            *place == field.place && *meant == field.name && normalized(said) == plain
+        });
+    if is_spelling || node.is_null() {
+        return true;
+    }
+    match (&node.value, field.inside) {
+        (Value::Scalar(scalar), _) if scalar.written.is_some() => true,
+        (Value::Scalar(_), Inside::Each(_)) => false,
+        (Value::Scalar(scalar), _) if NUMBERS.contains(&field.name) => {
+            scalar.text.trim_start().starts_with(|letter: char| letter.is_ascii_digit())
+        }
+        (Value::Scalar(scalar), _) if SWITCHES.contains(&field.name) => {
+            matches!(scalar.text.to_ascii_lowercase().as_str(), "true" | "false" | "yes" | "no")
+        }
+        (Value::Scalar(_), _) => true,
+        (Value::List(_) | Value::Map(_), Inside::Own) => {
+            ![TEXTS, NUMBERS, SWITCHES].concat().contains(&field.name)
+        }
+        (Value::List(_), Inside::Map(_)) => false,
+        (Value::List(_) | Value::Map(_), _) => true,
+    }
+}
+
 const UNKNOWN: &str = "there is no such field; it was ignored";
 const EXTENSION: &str = "an extension that only the author's own tools know";
 
@@ -317,6 +378,13 @@ mod tests {
         }
         for (place, said, meant) in SPELLINGS {
             assert!(all().any(|field| field.place == *place && field.name == *meant), "{said}");
+        }
+    }
+
+    #[test]
+    fn every_name_of_a_kind_is_that_of_a_field() {
+        for name in [super::TEXTS, super::NUMBERS, super::SWITCHES].concat() {
+            assert!(all().any(|field| field.name == name), "{name}");
         }
     }
 

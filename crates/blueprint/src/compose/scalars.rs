@@ -38,7 +38,32 @@ impl Reader<'_> {
 
     /// A value that cannot be understood.
     pub(crate) fn bad(&mut self, view: &View<'_>, message: String, hint: &str) {
-        self.add(Code::BadValue, &view.node.at, &view.path, message).hint(hint);
+        if !self.blames_unset(view, &message) {
+            self.add(Code::BadValue, &view.node.at, &view.path, message).hint(hint);
+        }
+    }
+
+    /// Says that a value is wrong because a variable in it has none, if that is so.
+    pub(crate) fn blames_unset(&mut self, view: &View<'_>, message: &str) -> bool {
+        let Some(name) = self.unset_in(view.node) else { return false };
+        let message = format!("{message}: the variable `{name}` has no value");
+        self.add(Code::BadValue, &view.node.at, &view.path, message).hint(format!(
+            "write `{name}=…` into `.env` beside the compose file, or give it with `--set {name}=…`"
+        ));
+        true
+    }
+
+    /// A variable of a text that has neither value nor default.
+    fn unset_in(&self, node: &Node) -> Option<String> {
+        let written = node.scalar()?.written.as_deref()?;
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        written
+            .split('$')
+            .skip(1)
+            .map(|rest| rest.strip_prefix('{').unwrap_or(rest))
+            .map(|rest| &rest[..rest.find(|letter| !is_part(letter)).unwrap_or(rest.len())])
+            .find(|name| self.missing.contains_key(*name))
+            .map(str::to_owned)
     }
 
     /// A list of texts; a single text is a list of one.

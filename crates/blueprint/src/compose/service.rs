@@ -12,6 +12,7 @@ use super::compile::Project;
 use super::extension::Extension;
 use super::node::View;
 use super::reader::Reader;
+use super::scalars::written;
 
 /// Time between TERM and KILL where a file says nothing, in seconds.
 const GRACE_SECONDS: u16 = 10;
@@ -81,14 +82,29 @@ impl Reader<'_> {
         if let Some(build) = view.get("build") {
             return Some((Some(self.build(&build)?), None));
         }
-        let url = view.get("image").and_then(|image| self.text(&image));
+        let image = view.get("image");
+        let url = image.as_ref().and_then(|image| self.text(image));
+        // What has a name and no tag is asked for: the variable is given a value, and then it is whole.
+        let is_nothing = |url: &String| url.trim().is_empty() || url.trim().starts_with(':');
+        if let (Some(image), true) = (&image, url.as_ref().is_some_and(is_nothing)) {
+            let message = format!("`{}` names no image", written(image));
+            if self.blames_unset(image, &message) {
+                return None;
+            }
+        }
         let Some(url) = url.filter(|url| !url.trim().is_empty()) else {
             if self.lacks_parents {
                 return None;
             }
             let message = format!("service `{name}` names neither an image nor a build");
-            self.add(Code::MissingImage, &view.node.at, &view.path, message)
-                .hint("add `image` or `build`; if this file only adds to another one, name both: `-f compose.yaml -f …`");
+            let file = self.files.get(view.node.at.file).map_or("…", |file| file.path.as_str());
+            let hint = match self.input.files.as_slice() {
+                [(name, _)] if !is_usual(name) => format!(
+                    "`{file}` seems to add to another file: name both, `-f compose.yaml -f {file}`; or add `image` or `build`"
+                ),
+                _ => "add `image` or `build`".to_owned(),
+            };
+            self.add(Code::MissingImage, &view.node.at, &view.path, message).hint(hint);
             return None;
         };
         let platform = view.get("platform").and_then(|platform| self.text(&platform));
@@ -110,6 +126,12 @@ impl Reader<'_> {
         }
         u16::try_from(seconds.clamp(1, GRACE_LIMIT_SECONDS)).unwrap_or(GRACE_SECONDS)
     }
+}
+
+/// Whether a file has a name that is taken without being asked for.
+fn is_usual(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    super::default_files(&[name]).iter().any(|usual| usual == name) && !name.contains("override")
 }
 
 /// A build, and the repository elsewhere that it takes its context from.

@@ -121,6 +121,10 @@ impl Reader<'_> {
 
     /// `[source:]target[:mode]`.
     fn short_mount(&mut self, view: &View<'_>, text: &str) -> Option<Mount> {
+        if text.trim_start().starts_with(':') && self.blames_unset(view, "the mount has no source")
+        {
+            return None;
+        }
         let parts = split(text.trim());
         let (source, target, mode) = match parts.as_slice() {
             [target] => ("", *target, ""),

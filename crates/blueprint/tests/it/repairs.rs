@@ -176,3 +176,20 @@ fn a_compose_file_and_a_file_without_resources_are_refused_as_such() {
     1:1 error blueprint-empty: the file declares no service and no database
     "#);
 }
+
+#[test]
+fn a_key_is_taken_for_a_field_only_when_its_value_fits() {
+    insta::assert_snapshot!(understood(
+        "services:\n  - type: web\n    name: a\n    runtime: node\n    buildCommand: x\n    startCommand: x\n    domians: example.com\n    disc: large\n    plann: [a]\n    numInstance: many\n    autoDeplo: maybe\n    envVar: text\n"
+    ), @r#"
+    scope demo/-
+      service a web node 0.5c-512mb build="x" start="x"
+    7:5 repair field-spelling: there is no field `domians`; read as `domains` [fix]
+    7:5 repair not-a-list: `domains` has to be a list, and is a text; read as a list of one
+    8:5 repair unknown-field: there is no field `disc` here; it was ignored [fix]
+    9:5 repair unknown-field: there is no field `plann` here; it was ignored [fix]
+    10:5 repair unknown-field: there is no field `numInstance` here; it was ignored [fix]
+    11:5 repair unknown-field: there is no field `autoDeplo` here; it was ignored [fix]
+    12:5 repair unknown-field: there is no field `envVar` here; it was ignored [fix]
+    "#);
+}

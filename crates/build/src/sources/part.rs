@@ -38,7 +38,8 @@ impl Sources {
     }
 
     /// A digest of the paths, modes and contents of those files of a commit that matter: equal
-    /// when nothing that matters has changed.
+    /// when nothing that matters has changed. Only files at some paths and below them are looked
+    /// at; the empty path is all of them.
     ///
     /// # Errors
     /// When git refuses.
@@ -46,16 +47,12 @@ impl Sources {
         &self,
         project: &str,
         commit_id: &str,
-        matters: impl Fn(&str) -> bool,
+        (places, matters): (&[String], impl Fn(&str) -> bool),
     ) -> Result<String, Error> {
-        let arguments = ["ls-tree", "-r", "-z", "--full-tree", commit_id];
-        let output = self.bare(project).run("list the files of a commit", &arguments).await?;
+        let listing = self.listing(project, commit_id).await?;
         let mut digest = Sha256::new();
-        for entry in output.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
-            // `<mode> <type> <id>\t<path>`
-            let Some(tab) = entry.iter().position(|byte| *byte == b'\t') else { continue };
-            let path = String::from_utf8_lossy(&entry[tab + 1..]);
-            if matters(&path) {
+        for (entry, path) in listing.within(places) {
+            if matters(&String::from_utf8_lossy(path)) {
                 digest.update(entry);
                 digest.update([0]);
             }

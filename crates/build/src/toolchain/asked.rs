@@ -9,7 +9,7 @@ use crate::sources::Sources;
 use super::Request;
 
 /// A language whose version can be asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Tool {
     Node,
     Python,
@@ -161,13 +161,11 @@ impl Files {
     }
 }
 
-pub(super) async fn read_files(sources: &Sources, request: &Request<'_>) -> Result<Files, Error> {
-    let root: Vec<&str> = request
-        .service
-        .root_dir
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+/// The root directory of a service and those above it, and the files in them that may name
+/// versions.
+pub(super) fn places(root_dir: &str) -> (Vec<String>, Vec<String>) {
+    let root: Vec<&str> =
+        root_dir.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let mut directories: Vec<String> = Vec::new();
     for depth in (0..=root.len()).rev() {
         let mut directory = root[..depth].join("/");
@@ -180,6 +178,11 @@ pub(super) async fn read_files(sources: &Sources, request: &Request<'_>) -> Resu
         .iter()
         .flat_map(|directory| NAMES.iter().map(move |name| format!("{directory}{name}")))
         .collect();
+    (directories, paths)
+}
+
+pub(super) async fn read_files(sources: &Sources, request: &Request<'_>) -> Result<Files, Error> {
+    let (directories, paths) = places(&request.service.root_dir);
     let found = sources.read_files(request.project, &request.commit.id, &paths).await?;
     let texts = found
         .into_iter()

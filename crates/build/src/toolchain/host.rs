@@ -1,7 +1,9 @@
 //! What the host's userland has, seen as an unprivileged user would.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -21,8 +23,45 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The version of an installed tool: `20.20.2`.
-pub(super) async fn version_of(tool: Tool, program: &str) -> Option<String> {
+/// What the host's tools have said; each is asked once. It lives as long as one plan: tools may be
+/// installed between two.
+#[derive(Debug, Default)]
+pub struct Host {
+    versions: Mutex<HashMap<(Tool, String), Option<String>>>,
+    environments: Mutex<HashMap<PathBuf, bool>>,
+    /// By the range that was asked for, or why there is none.
+    pub(super) nodes: Mutex<HashMap<String, Result<(String, PathBuf), String>>>,
+}
+
+impl Host {
+    /// The version of an installed tool: `20.20.2`.
+    pub(super) async fn version_of(&self, tool: Tool, program: &str) -> Option<String> {
+        let key = (tool, program.to_owned());
+        if let Some(known) = lock(&self.versions).get(&key) {
+            return known.clone();
+        }
+        let version = version_of(tool, program).await;
+        lock(&self.versions).insert(key, version.clone());
+        version
+    }
+
+    /// Whether `python -m venv` can make an environment that has pip.
+    pub(super) async fn can_make_virtual_environments(&self, python: &Path) -> bool {
+        if let Some(known) = lock(&self.environments).get(python) {
+            return *known;
+        }
+        let can = output(python, &["-I", "-c", "import venv, ensurepip; print(1)"]).await.is_some();
+        lock(&self.environments).insert(python.to_owned(), can);
+        can
+    }
+}
+
+/// Each critical section is one call of a map: what is behind the lock is always whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn version_of(tool: Tool, program: &str) -> Option<String> {
     let path = find_program(program)?;
     let argument = if tool == Tool::Go { "version" } else { "--version" };
     let text = output(&path, &[argument]).await?;
@@ -31,11 +70,6 @@ pub(super) async fn version_of(tool: Tool, program: &str) -> Option<String> {
         Tool::Elixir => text.lines().find_map(|line| first_version(line.strip_prefix("Elixir ")?)),
         Tool::Node | Tool::Python | Tool::Ruby | Tool::Go | Tool::Rust => first_version(&text),
     }
-}
-
-/// Whether `python -m venv` can make an environment that has pip.
-pub(super) async fn can_make_virtual_environments(python: &Path) -> bool {
-    output(python, &["-I", "-c", "import venv, ensurepip; print(1)"]).await.is_some()
 }
 
 /// Standard output of a program of the host's that ended well.

@@ -18,6 +18,7 @@ use crate::note::Note;
 use crate::tree;
 
 use super::asked::Asked;
+use super::host::{Host, lock};
 use super::version::{self, NodeWish};
 use super::{find_program, host};
 
@@ -43,7 +44,11 @@ pub(crate) fn package() -> Option<&'static str> {
 }
 
 /// The host's Node.js if it fits, else one that was fetched before, else one fetched now.
-pub(super) async fn choose(config: &Config, asked: &Asked, host: Option<&str>) -> Choice {
+pub(super) async fn choose(
+    config: &Config,
+    asked: &Asked,
+    (tools, host): (&Host, Option<&str>),
+) -> Choice {
     let host_choice = |note| Choice { version: host.map(str::to_owned), directory: None, note };
     let range = match version::node_wish(&asked.text) {
         NodeWish::Any if host.is_some() => return host_choice(None),
@@ -57,11 +62,20 @@ pub(super) async fn choose(config: &Config, asked: &Asked, host: Option<&str>) -
     if host.is_some_and(|host| version::satisfies(host, &range)) {
         return host_choice(None);
     }
-    let wants = Wants::of_host();
-    if let Some((version, directory)) = kept(config, &range, &wants) {
-        return fetched(asked, host, version, directory);
-    }
-    match fetch(config, &range, &wants).await {
+    let known = lock(&tools.nodes).get(&range).cloned();
+    let other = match known {
+        Some(known) => known,
+        None => {
+            let wants = Wants::of_host();
+            let other = match kept(config, &range, &wants) {
+                Some(kept) => Ok(kept),
+                None => fetch(config, &range, &wants).await,
+            };
+            lock(&tools.nodes).insert(range, other.clone());
+            other
+        }
+    };
+    match other {
         Ok((version, directory)) => fetched(asked, host, version, directory),
         Err(why) => {
             let consequence =

@@ -1,10 +1,9 @@
 //! Base images of a registry of this machine's, with and without a login.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use build::docker::Login;
 use model::Problem;
@@ -29,34 +28,35 @@ impl Drop for Registry {
 
 impl Registry {
     /// `None`, with a printed reason, where there is no program for it.
-    async fn start(place: &Path) -> Option<Self> {
+    fn start(place: &Path) -> Option<Self> {
         let program = Path::new("/usr/bin/docker-registry");
         if !program.exists() {
             skipped("docker-registry is needed: scripts/setup test");
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
         let users = place.join("users");
         fs::write(&users, USERS).unwrap();
         let config = place.join("registry.yml");
         let text = format!(
             "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-             http:\n  addr: {address}\nauth:\n  htpasswd:\n    realm: test\n    path: {}\n",
+             http:\n  addr: 127.0.0.1:0\nauth:\n  htpasswd:\n    realm: test\n    path: {}\n",
             place.join("registry").display(),
             users.display(),
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(program);
-        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
-        let registry = Self { process: command.spawn().unwrap(), address };
-        let listens = async {
-            while TcpStream::connect(&registry.address).is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), listens).await.unwrap();
-        Some(registry)
+        command.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        // The port is the kernel's choice, and the program says which it is.
+        let said = BufReader::new(process.stderr.take().unwrap());
+        let mut lines = said.lines().map_while(Result::ok);
+        let address = lines.find_map(|line| {
+            let rest = line.split_once("listening on ")?.1;
+            Some(rest.split('"').next()?.to_owned())
+        });
+        // It writes on for as long as it lives.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self { process, address: address.expect("it says where it listens") })
     }
 
     /// Puts an image there, with a storage of its own: another program reads the layout that way.
@@ -92,7 +92,7 @@ async fn private_base_images_want_a_login_and_are_kept_for_times_without_a_netwo
         return;
     };
     let place = scene.platform.dir.path().to_owned();
-    let Some(registry) = Registry::start(&place).await else { return };
+    let Some(registry) = Registry::start(&place) else { return };
     let base = scene.image(&[]).await;
     registry.take(&base, "team/base:1", &place);
 

@@ -4,6 +4,7 @@
 //! it, resolve every variable and compare with what is there. `plan` works on a picture of what
 //! would be written down; `apply` writes it down and looks again.
 
+mod asked;
 mod compare;
 mod facts;
 mod read;
@@ -12,10 +13,8 @@ mod wire_facts;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use model::text::check_name;
 use model::{
-    Commit, Deploy, DeployTrigger, EnvOwner, EnvironmentId, Problem, Release, Runtime, Service,
-    ServiceId, ValueOrigin,
+    Commit, Deploy, DeployTrigger, EnvironmentId, Problem, Release, Runtime, Service, ServiceId,
 };
 use reconcile::service::Change as Decision;
 use secrecy::SecretString;
@@ -23,11 +22,12 @@ use store::services::ServiceRow;
 
 use crate::environments;
 use crate::error::Error;
-use crate::instances;
-use crate::ops::{deploys, env_vars};
+use crate::ops::deploys;
 use crate::platform::Platform;
 
-pub use read::Source;
+use asked::{check, check_only, given, keep_values, which_project};
+use compare::Look;
+pub use read::{Source, Twin};
 
 /// The environment of resources that name none.
 pub const DEFAULT_ENVIRONMENT: &str = "production";
@@ -88,6 +88,8 @@ pub struct Draft {
     pub source: Source,
     /// What the reader has to say.
     pub findings: Vec<blueprint::Finding>,
+    /// Another project that may be meant. Nothing is applied before somebody says which.
+    pub twin: Option<Twin>,
     /// What would change.
     pub changes: Vec<Change>,
     /// Variables without a value.
@@ -169,11 +171,16 @@ pub struct Applied {
 /// When the source cannot be read, or there is no Blueprint in it.
 pub async fn plan(platform: &Platform, request: &Request) -> Result<Draft, Error> {
     check(request)?;
-    // It takes a snapshot, as an apply does.
-    platform.disk.check()?;
-    let reading = read::read(platform, request).await?;
-    let picture = facts::Picture::imagined(platform, &reading, request)?;
-    compare::draft(platform, &reading, &picture).await.map(|(draft, _)| draft)
+    aside(platform, request, async |platform: &Platform, request: &Request| {
+        // It takes a snapshot, as an apply does.
+        platform.disk.check()?;
+        let reading = read::read(platform, request).await?;
+        check_only(&reading, request)?;
+        let picture = facts::Picture::imagined(platform, &reading, request)?;
+        let (draft, _) = compare::draft(platform, &reading, &picture, &Look::default()).await?;
+        Ok(draft)
+    })
+    .await
 }
 
 /// Makes the Blueprint what is wanted. Nothing is written down when it is refused.
@@ -182,6 +189,33 @@ pub async fn plan(platform: &Platform, request: &Request) -> Result<Draft, Error
 /// When the source cannot be read, there is no Blueprint in it, or the store refuses.
 pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Error> {
     check(request)?;
+    aside(platform, request, apply_here).await
+}
+
+/// Plans and applies on a thread of its own, few at once: what is asked meanwhile is answered by
+/// the others. What was begun goes on when nobody waits for it any more.
+async fn aside<T: Send + 'static>(
+    platform: &Platform,
+    request: &Request,
+    work: impl AsyncFnOnce(&Platform, &Request) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let turn = platform.planners.clone().acquire_owned().await;
+    let (platform, request) = (platform.clone(), request.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        runtime.block_on(work(&platform, &request))
+    });
+    match done.await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Problem::new("server-ending", "the server ends before the plan is made")
+            .hint("repeat it: `gable up` starts the server again")
+            .into()),
+    }
+}
+
+async fn apply_here(platform: &Platform, request: &Request) -> Result<Applied, Error> {
     platform.disk.check()?;
     // What it finds on the disk must be there when it has written down that it is needed.
     let _applying = platform.applying.read().await;
@@ -192,16 +226,25 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
         platform.set_operator_env(merged);
     }
     let reading = read::read(platform, request).await?;
+    if let Some(twin) = &reading.twin {
+        return Err(which_project(twin, &reading.project).into());
+    }
+    check_only(&reading, request)?;
     let imagined = facts::Picture::imagined(platform, &reading, request)?;
     if request.commit.is_some() && !reading.is_refused() && !imagined.has_wanted(request) {
         return Err(not_in_commit(&reading.source.commit, &request.only).into());
     }
-    let (draft, _) = compare::draft(platform, &reading, &imagined).await?;
+    let look = Look::default();
+    let (draft, looked) = compare::draft(platform, &reading, &imagined, &look).await?;
     if draft.is_refused {
         return Ok(Applied { draft, deploys: Vec::new() });
     }
     let picture = facts::Picture::written(platform, &reading, request)?;
-    let (written, resolved) = compare::draft(platform, &reading, &picture).await?;
+    let (written, resolved) = match imagined.is_imagined {
+        // Nothing has become another thing by being written down.
+        false => (draft.clone(), looked),
+        true => compare::draft(platform, &reading, &picture, &look).await?,
+    };
     if written.is_refused {
         return Ok(Applied { draft: written, deploys: Vec::new() });
     }
@@ -234,22 +277,6 @@ pub async fn apply(platform: &Platform, request: &Request) -> Result<Applied, Er
     let mut notes = written.notes;
     notes.extend(taken_ports(platform, &resolved));
     Ok(Applied { draft: Draft { changes: draft.changes, notes, ..written }, deploys })
-}
-
-/// That the names in a request can be names.
-fn check(request: &Request) -> Result<(), Error> {
-    let operator = request.operator_env.iter().flatten().map(|(key, _)| key);
-    for key in request.set.iter().map(|assignment| &assignment.key).chain(operator) {
-        env_vars::check_variable(key)?;
-    }
-    match request.project.as_deref().map(check_name) {
-        Some(Err(fault)) => {
-            Err(Problem::new("bad-name", format!("this cannot be the name of a project: {fault}"))
-                .hint("name it with letters, digits and hyphens: `--project shop`")
-                .into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Ports of these services that the edge could not take.
@@ -332,8 +359,11 @@ pub async fn redeploy(
     }
     let request = Request { commit: asked.commit, ..request_of(platform, &row)? };
     let applied = apply(platform, &request).await?;
-    if let Some(error) = applied.draft.findings.iter().find(|_| applied.draft.is_refused) {
-        return Err(Problem::new("blueprint-refused", error.message.clone())
+    if applied.draft.is_refused {
+        let mut findings = applied.draft.findings.iter();
+        let error = findings.find(|finding| finding.severity == blueprint::Severity::Error);
+        let message = error.map_or("the file cannot be run", |error| error.message.as_str());
+        return Err(Problem::new("blueprint-refused", message)
             .hint("`gable blueprint validate` shows all of it")
             .into());
     }
@@ -421,47 +451,6 @@ fn forget_artifact(platform: &Platform, row: &ServiceRow) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Keeps values given by a person.
-fn keep_values(
-    platform: &Platform,
-    environment_id: &EnvironmentId,
-    services: &[Service],
-    set: &[Assignment],
-) -> Result<(), Error> {
-    for assignment in set {
-        for (service, key) in meant(assignment, services) {
-            let owner = EnvOwner::Service(service.name.clone());
-            let slot = store::values::Slot { environment_id, owner: &owner, key: &key };
-            store::values::set(
-                &platform.store,
-                slot,
-                &assignment.value,
-                ValueOrigin::Operator,
-                Timestamp::now(),
-            )?;
-        }
-    }
-    Ok(())
-}
-
-/// The services that an assignment is for, and the key. Keys may hold dots: what looks like a
-/// service and is none is the beginning of the key.
-fn meant<'a>(assignment: &Assignment, services: &'a [Service]) -> Vec<(&'a Service, String)> {
-    let named = assignment.service.as_ref();
-    if let Some(service) = services.iter().find(|service| Some(&service.name) == named) {
-        return vec![(service, assignment.key.clone())];
-    }
-    let key = match named {
-        Some(name) => format!("{name}.{}", assignment.key),
-        None => assignment.key.clone(),
-    };
-    services
-        .iter()
-        .filter(|service| instances::declares(&service.env, &key))
-        .map(|service| (service, key.clone()))
-        .collect()
 }
 
 /// Words for a service's kind in a plan.

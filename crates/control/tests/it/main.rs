@@ -7,6 +7,8 @@ mod env_vars;
 mod events;
 mod logs;
 mod plans;
+mod projects;
+mod size;
 mod status;
 
 use std::path::Path;

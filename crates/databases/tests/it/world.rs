@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
 use databases::{Config, InitFile, PostgresRequest};
@@ -167,9 +168,18 @@ pub(crate) fn new_instance() -> InstanceId {
     InstanceId::from_uuid(Uuid::now_v7())
 }
 
-/// A port of loopback that nobody listens on now.
+/// A port of loopback that no other test is given: each process counts up from a place of its own,
+/// below the ports that the kernel gives to whoever asks for any.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const FIRST_PORT: u16 = 12_000;
+    const PLACES: u16 = 256;
+    const PORTS: u16 = 32;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let place = u16::try_from(std::process::id() % u32::from(PLACES)).unwrap();
+    let ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed) % PORTS);
+    let mut ports = ports.take(PORTS.into()).map(|next| FIRST_PORT + place * PORTS + next);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).expect("one of this process's ports is free")
 }
 
 /// Collects what a person would see.

@@ -1,6 +1,7 @@
 //! Private DNS.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket as StdUdpSocket};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
@@ -17,8 +18,14 @@ use uuid::Uuid;
 use crate::support::{Edge, Server, fetch, to, utf8};
 
 /// All of 127/8 is this machine, so each zone gets an address of its own without privileges.
+/// Other processes of tests have others.
 fn gateway(last: u8) -> IpAddr {
-    Ipv4Addr::new(127, 77, 0, last).into()
+    static OWN: LazyLock<[u8; 2]> = LazyLock::new(|| {
+        let [a, b, ..] = *Uuid::new_v4().as_bytes();
+        [1 + a % 99, b]
+    });
+    let [a, b] = *OWN;
+    Ipv4Addr::new(127, a, b, last).into()
 }
 
 fn zone(last: u8, names: &[(&str, &[&str])]) -> Zone {
@@ -34,10 +41,9 @@ fn zone(last: u8, names: &[(&str, &[&str])]) -> Zone {
     }
 }
 
-/// A port that is free on every zone's address.
-fn free_port() -> u16 {
-    StdUdpSocket::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port()
-}
+/// The port of every zone here. The addresses are the test's own, and the kernel gives this port to
+/// nobody who asks for any.
+const PORT: u16 = 5053;
 
 fn question(name: &str, wanted: RecordType) -> Message {
     let mut query = Message::new(0x1234, MessageType::Query, OpCode::Query);
@@ -117,7 +123,7 @@ async fn outside() -> SocketAddr {
 
 #[tokio::test]
 async fn each_zone_answers_for_its_own_names_only() {
-    let port = free_port();
+    let port = PORT;
     let edge = Edge::start_with(|config| config.dns_port = port).await;
     let applied = edge
         .apply_zones(
@@ -150,7 +156,7 @@ async fn each_zone_answers_for_its_own_names_only() {
 
 #[tokio::test]
 async fn other_names_are_asked_for_outside() {
-    let port = free_port();
+    let port = PORT;
     let outside = outside().await;
     let edge = Edge::start_with(|config| {
         config.dns_port = port;
@@ -169,7 +175,7 @@ async fn other_names_are_asked_for_outside() {
 
 #[tokio::test]
 async fn nonsense_does_not_stop_a_zone() {
-    let port = free_port();
+    let port = PORT;
     let edge = Edge::start_with(|config| config.dns_port = port).await;
     edge.apply_zones(vec![], vec![zone(31, &[("api", &["10.77.1.2"])])]).await;
     let server = SocketAddr::new(gateway(31), port);
@@ -187,7 +193,7 @@ async fn nonsense_does_not_stop_a_zone() {
 
 #[tokio::test]
 async fn a_zone_whose_address_is_taken_is_reported_and_comes_up_later() {
-    let port = free_port();
+    let port = PORT;
     let edge = Edge::start_with(|config| config.dns_port = port).await;
     let server = SocketAddr::new(gateway(41), port);
     let taken = StdUdpSocket::bind(server).unwrap();
@@ -200,7 +206,7 @@ async fn a_zone_whose_address_is_taken_is_reported_and_comes_up_later() {
 
 #[tokio::test]
 async fn a_zone_may_be_told_before_its_bridge_exists() {
-    let edge = Edge::start_with(|config| config.dns_port = free_port()).await;
+    let edge = Edge::start_with(|config| config.dns_port = PORT).await;
     let mut early = zone(51, &[]);
     early.gateway = "10.199.77.1".parse().unwrap();
     let applied = edge.apply_zones(vec![], vec![early]).await;
@@ -209,7 +215,7 @@ async fn a_zone_may_be_told_before_its_bridge_exists() {
 
 #[tokio::test]
 async fn public_urls_work_inside_private_networks() {
-    let port = free_port();
+    let port = PORT;
     let edge = Edge::start_with(|config| config.dns_port = port).await;
     let server = Server::named("shop").await;
     edge.apply_zones(vec![to(&[&server])], vec![zone(61, &[])]).await;

@@ -1,5 +1,6 @@
 //! The edge as a process that is killed.
 
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use edge::Client;
@@ -10,25 +11,26 @@ use crate::published::{free_address, tcp};
 use crate::support::{Connection, RawServer, Server, config, fetch, ready, to, utf8};
 
 const DIRECTORY: &str = "EDGE_TEST_DIRECTORY";
-const PORT: &str = "EDGE_TEST_PORT";
+const ADDRESS: &str = "EDGE_TEST_ADDRESS";
 
 /// Not a test by itself: the process that the tests below start.
 #[test]
 fn an_edge_process_for_other_tests() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let mut config = config(directory.as_ref());
-    config.listen[0].set_port(std::env::var(PORT).unwrap().parse().unwrap());
+    config.listen = vec![std::env::var(ADDRESS).unwrap().parse().unwrap()];
     edge::run(config).unwrap();
 }
 
 struct Process(Child);
 
 impl Process {
-    fn start(directory: &std::path::Path, port: u16) -> Self {
+    /// `address` is the test's own: between two processes nobody else may take its port.
+    fn start(directory: &std::path::Path, address: SocketAddr) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "restarts::an_edge_process_for_other_tests", "--nocapture"])
             .env(DIRECTORY, directory)
-            .env(PORT, port.to_string())
+            .env(ADDRESS, address.to_string())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -53,7 +55,7 @@ async fn a_killed_edge_serves_its_last_table_as_soon_as_it_is_back() {
     let directory = tempfile::tempdir().unwrap();
     let client = Client::new(directory.path().join("edge.sock"));
     let server = Server::named("shop").await;
-    let mut edge = Process::start(directory.path(), 0);
+    let mut edge = Process::start(directory.path(), free_address());
     let status = ready(&client).await;
     assert_eq!(status.pid, edge.0.id());
     let address = status.listen[0];
@@ -68,7 +70,7 @@ async fn a_killed_edge_serves_its_last_table_as_soon_as_it_is_back() {
         kept.send(Request::get("/"), "".into()).await.unwrap();
         edge.kill();
         // The same port, though connections of the dead one are in TIME_WAIT.
-        edge = Process::start(directory.path(), address.port());
+        edge = Process::start(directory.path(), address);
         let status = ready(&client).await;
         assert_eq!(status.generation, Generation(5), "round {round}");
         assert_eq!(utf8(&fetch(address, Request::get("/")).await.1), "shop");
@@ -87,7 +89,7 @@ async fn a_killed_edge_listens_on_published_ports_again() {
     })
     .await;
     let address = free_address();
-    let mut edge = Process::start(directory.path(), 0);
+    let mut edge = Process::start(directory.path(), free_address());
     ready(&client).await;
     let target = Target { id: server.id.clone(), address: server.address };
     let listener = tcp(address, TcpBackend::Targets(vec![target]));
@@ -99,7 +101,7 @@ async fn a_killed_edge_listens_on_published_ports_again() {
         stream.read_to_string(&mut said).await.unwrap();
         assert_eq!(said, "hello");
         edge.kill();
-        edge = Process::start(directory.path(), 0);
+        edge = Process::start(directory.path(), free_address());
         // No table was applied to this one.
         assert_eq!(ready(&client).await.listeners[0].error, None);
     }
@@ -123,7 +125,7 @@ async fn shutdown_finishes_what_runs_and_term_does_too() {
     for by_signal in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         let client = Client::new(directory.path().join("edge.sock"));
-        let mut edge = Process::start(directory.path(), 0);
+        let mut edge = Process::start(directory.path(), free_address());
         let address = ready(&client).await.listen[0];
         let table = RouteTable {
             generation: Generation(1),

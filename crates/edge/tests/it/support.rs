@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use model::route::{Backend, Generation, Listener, Route, RouteTable, Target, Zone};
 use model::{InstanceId, ServiceId};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -165,6 +165,30 @@ pub(crate) fn to(servers: &[&Server]) -> Route {
     route(Backend::Targets(servers.iter().map(|server| server.target()).collect()))
 }
 
+/// An address of a test's own, for as long as the process lives: a socket stays bound to it and
+/// never listens. Who connects while nobody listens is refused, and no other test is given the port
+/// by the kernel. [`listen`] may be called for it as often as one likes.
+pub(crate) fn own_address() -> SocketAddr {
+    let socket = reserved(([127, 0, 0, 1], 0).into());
+    let address = socket.local_addr().unwrap();
+    // It ends with the process: the address may still be asked when the test forgot its server.
+    std::mem::forget(socket);
+    address
+}
+
+/// Listens on an address of [`own_address`].
+pub(crate) fn listen(address: SocketAddr) -> TcpListener {
+    reserved(address).listen(1024).unwrap()
+}
+
+fn reserved(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
 /// A target: an HTTP server that drains as a well-behaved app does.
 pub(crate) struct Server {
     pub(crate) id: InstanceId,
@@ -181,8 +205,8 @@ impl Server {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = own_address();
+        let listener = listen(address);
         let (stop, mut stopped) = watch::channel(false);
         let stop_connections = stop.clone();
         let task = tokio::spawn(async move {
@@ -245,8 +269,8 @@ impl RawServer {
         F: Fn(TcpStream) -> A + Send + 'static,
         A: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let address = own_address();
+        let listener = listen(address);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {

@@ -169,9 +169,12 @@ pub(crate) struct StatusArgs {
 #[command(after_help = "\
 Examples:
   gable down                stop the project of this folder, or the only one
+  gable down ~/code/shop    stop the one of another folder
   gable down shop --purge   remove its databases, disks, values and history as well")]
 pub(crate) struct DownArgs {
-    /// The project [default: the one of this folder, or the only one]
+    /// The project, or the folder that it runs from [default: the one of this folder, or the only
+    /// one]
+    #[arg(value_name = "PROJECT|PATH")]
     pub(crate) project: Option<String>,
     /// Remove databases, disks, values and history as well
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! The progress of deploys: one line for each service and database. Pure: events in, lines out.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +14,17 @@ use super::render::{clip, elapsed, width};
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     rows: Vec<Row>,
+    /// Where the row of each thing is: environment, name, and whether it is a service.
+    places: HashMap<(String, String, Noun), usize>,
+    /// What the rows are called; made anew when there is another row.
+    labels: RefCell<Option<Labels>>,
+}
+
+/// What rows are called, and how wide that is.
+#[derive(Debug)]
+struct Labels {
+    names: Vec<String>,
+    columns: usize,
 }
 
 /// The line of one of them.
@@ -162,21 +175,28 @@ impl Board {
     }
 
     fn text(&self, index: usize, shape: Shape) -> String {
-        let row = &self.rows[index];
-        let is_many = self.rows.iter().any(|other| other.environment != row.environment);
-        let names = self.rows.iter().map(|row| self.label(row, is_many));
-        // Only what has to fit into a terminal is cut.
-        let most = if shape.is_drawn { NAME_COLUMNS_MAX } else { usize::MAX };
-        let name_columns = names.map(|name| width(&name)).max().unwrap_or(0).min(most);
-        row.line(&self.label(row, is_many), name_columns, shape)
+        let mut labels = self.labels.borrow_mut();
+        let labels = labels.get_or_insert_with(|| self.make_labels());
+        // Only what is drawn has to fit into a line.
+        let columns_max = if shape.is_drawn { NAME_COLUMNS_MAX } else { usize::MAX };
+        self.rows[index].line(&labels.names[index], labels.columns.min(columns_max), shape)
+    }
+
+    fn make_labels(&self) -> Labels {
+        let first = self.rows.first().map(|row| &row.environment);
+        let is_many = self.rows.iter().any(|row| Some(&row.environment) != first);
+        let names: Vec<String> = self.rows.iter().map(|row| self.label(row, is_many)).collect();
+        let columns = names.iter().map(|name| width(name)).max().unwrap_or(0);
+        Labels { names, columns }
     }
 
     /// The name, with the environment and the kind where they are needed to tell rows apart.
     fn label(&self, row: &Row, is_many: bool) -> String {
         let name =
             if is_many { format!("{}/{}", row.environment, row.name) } else { row.name.clone() };
-        let is_shared = self.rows.iter().any(|other| {
-            other.environment == row.environment && other.name == row.name && other.noun != row.noun
+        let is_shared = [Noun::Service, Noun::Database, Noun::KeyValue].into_iter().any(|noun| {
+            noun != row.noun
+                && self.places.contains_key(&(row.environment.clone(), row.name.clone(), noun))
         });
         match row.noun {
             Noun::Database if is_shared => format!("{name} (database)"),
@@ -186,8 +206,8 @@ impl Board {
     }
 
     fn find(&mut self, environment: &str, name: &str, noun: Noun) -> Option<&mut Row> {
-        let place = Place { environment, name, noun };
-        self.rows.iter_mut().find(|row| place.is_of(row))
+        let key = (environment.to_owned(), name.to_owned(), noun);
+        self.places.get(&key).map(|index| &mut self.rows[*index])
     }
 
     fn move_to(
@@ -197,7 +217,10 @@ impl Board {
         phase: Phase,
         at: Timestamp,
     ) -> Option<usize> {
-        let Some(index) = self.rows.iter().position(|row| place.is_of(row)) else {
+        let key = (place.environment.to_owned(), place.name.to_owned(), place.noun);
+        let Some(index) = self.places.get(&key).copied() else {
+            self.places.insert(key, self.rows.len());
+            *self.labels.get_mut() = None;
             self.rows.push(Row {
                 environment: place.environment.to_owned(),
                 name: place.name.to_owned(),
@@ -231,12 +254,6 @@ struct Place<'a> {
     environment: &'a str,
     name: &'a str,
     noun: Noun,
-}
-
-impl Place<'_> {
-    fn is_of(&self, row: &Row) -> bool {
-        row.environment == self.environment && row.name == self.name && row.noun == self.noun
-    }
 }
 
 impl Row {

@@ -130,7 +130,7 @@ impl Names {
             }
         }
         let columns = labels.values().map(|(label, _)| render::width(label)).max().unwrap_or(0);
-        Self { labels, columns: columns.min(NAME_COLUMNS_MAX) }
+        Self { labels, columns }
     }
 
     /// One line, with the name of its service if there are several.
@@ -143,8 +143,9 @@ impl Names {
         if self.columns > 0 {
             let (label, colour) =
                 self.labels.get(&key).cloned().unwrap_or((line.service.clone(), self.labels.len()));
-            let label = render::clip(&label, self.columns);
-            let blanks = " ".repeat(self.columns - render::width(&label));
+            let columns = self.columns.min(paint.columns(NAME_COLUMNS_MAX));
+            let label = render::clip(&label, columns);
+            let blanks = " ".repeat(columns.saturating_sub(render::width(&label)));
             text.push_str(&paint.nth(colour, &format!("{label}{blanks} │")));
             text.push_str(if line.text.is_empty() { "" } else { " " });
         }

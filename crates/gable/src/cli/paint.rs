@@ -3,17 +3,35 @@
 use anstyle::{AnsiColor, Style};
 
 use super::escape::STYLE_TEXT;
+use super::render::clip;
 
 /// Colours text, if colours are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Paint {
     is_on: bool,
+    /// Whether a person looks at it, whose lines are no longer than the terminal.
+    is_cut: bool,
 }
 
 impl Paint {
     /// With colours or without.
     pub(crate) fn new(is_on: bool) -> Self {
-        Self { is_on }
+        Self { is_on, is_cut: true }
+    }
+
+    /// The same for a program, or a file: no text is shortened for it.
+    pub(crate) fn whole(self) -> Self {
+        Self { is_cut: false, ..self }
+    }
+
+    /// How many columns a text may have that should have so many.
+    pub(crate) fn columns(self, columns: usize) -> usize {
+        if self.is_cut { columns } else { usize::MAX }
+    }
+
+    /// The part of a text that fits into some columns, where they matter.
+    pub(crate) fn clip(self, text: &str, columns: usize) -> String {
+        clip(text, self.columns(columns))
     }
 
     /// Without colours.

@@ -30,10 +30,15 @@ impl Printer {
             Colour::Always => true,
             Colour::Never => false,
         };
+        let paint = |choice, is_terminal| match is_terminal {
+            true => Paint::new(is_on(choice)),
+            false => Paint::new(is_on(choice)).whole(),
+        };
+        let (out, err) = (std::io::stdout(), std::io::stderr());
         Self {
             json,
-            out: Paint::new(is_on(anstream::AutoStream::choice(&std::io::stdout()))),
-            err: Paint::new(is_on(anstream::AutoStream::choice(&std::io::stderr()))),
+            out: paint(anstream::AutoStream::choice(&out), out.is_terminal()),
+            err: paint(anstream::AutoStream::choice(&err), err.is_terminal()),
         }
     }
 

@@ -7,11 +7,11 @@ mod units;
 mod unset;
 mod variables;
 
-pub(crate) use plan::plan;
+pub(crate) use plan::{plan, which_project};
 pub(crate) use status::{status, urls};
 pub(crate) use table::{Table, clip, width};
 pub(crate) use units::{bytes, elapsed, moment, since};
-pub(crate) use unset::full_key;
+pub(crate) use unset::{ANY_KEY, full_key};
 pub(crate) use variables::variables;
 
 /// Text with every line moved to the right.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use wire::{DatabaseStatus, EnvironmentStatus, Problem, ProjectStatus, ServiceStatus, Status};
+use wire::{
+    DatabaseKind, DatabaseStatus, EnvironmentStatus, Problem, ProjectStatus, ServiceStatus, Status,
+};
 
 use super::stop::Stop;
 
@@ -108,7 +110,10 @@ pub(crate) fn only<'a>(
     here: Option<&Path>,
 ) -> Result<Found<'a>, Stop> {
     let all = everything(status, kind);
-    one_of(&all, here).ok_or_else(|| match all.as_slice() {
+    let is_postgres = |found: &&Found<'_>| matches!(found.thing, Thing::Database(one) if one.kind == DatabaseKind::Postgres);
+    let postgres: Vec<_> = all.iter().filter(is_postgres).copied().collect();
+    // Beside a PostgreSQL database, a Key Value instance is seldom what is meant.
+    one_of(&all, here).or_else(|| one_of(&postgres, here)).ok_or_else(|| match all.as_slice() {
         [] => Stop::failed(Problem::new("not-found", format!("there is no {}", word(kind)))),
         several => ambiguous(kind, "", several),
     })
@@ -125,7 +130,8 @@ pub(crate) fn project<'a>(
 ) -> Result<&'a ProjectStatus, Stop> {
     let names = || status.projects.iter().map(|project| project.name.clone()).collect::<Vec<_>>();
     if let Some(name) = name {
-        return status.projects.iter().find(|project| project.name == name).ok_or_else(|| {
+        let named = status.projects.iter().find(|project| project.name == name);
+        return named.or_else(|| at_path(status, name)).ok_or_else(|| {
             let problem = Problem::new("not-found", format!("there is no project `{name}`"));
             Stop::failed(problem.detail(listed("projects", &names())))
         });
@@ -144,6 +150,24 @@ pub(crate) fn project<'a>(
                 .hint("name the one you mean"),
         )),
     }
+}
+
+/// The one project that was applied from a directory, or from one around it. The directory may be
+/// gone by now.
+fn at_path<'a>(status: &'a Status, text: &str) -> Option<&'a ProjectStatus> {
+    let path = Path::new(text);
+    if !text.contains('/') && text != "." && text != ".." && !path.is_dir() {
+        return None;
+    }
+    let path = path.canonicalize().or_else(|_| std::path::absolute(path)).ok()?;
+    let source = |project: &&ProjectStatus| Path::new(&project.source) == path;
+    let around = |project: &&ProjectStatus| is_around(project, Some(&path));
+    let only = |mut found: Vec<&'a ProjectStatus>| match found.len() {
+        1 => found.pop(),
+        _ => None,
+    };
+    only(status.projects.iter().filter(source).collect())
+        .or_else(|| only(status.projects.iter().filter(around).collect()))
 }
 
 /// Whether a directory lies in the one that a project was applied from.
@@ -293,6 +317,37 @@ mod tests {
     fn the_project_of_this_folder_wins() {
         assert_eq!(check(Kind::Service, "web", Some("/src/blog/app")), "blog/production/web");
         assert_eq!(check(Kind::Service, "web", Some("/src/shop")), "shop/production/web");
+    }
+
+    #[test]
+    fn a_project_is_named_by_the_folder_that_it_was_applied_from() {
+        let status = fixtures::two_projects();
+        let check =
+            |text: &str| project(&status, Some(text), None).ok().map(|one| one.name.as_str());
+        assert_eq!(check("/src/shop"), Some("shop"));
+        assert_eq!(check("/src/shop/"), Some("shop"));
+        assert_eq!(check("/src/blog/app/../deep"), Some("blog"));
+        assert_eq!(check("/src"), None);
+        assert_eq!(check("src"), None);
+    }
+
+    #[test]
+    fn the_only_postgresql_database_is_meant_beside_key_value_instances() {
+        let mut status = fixtures::two_projects();
+        let databases = &mut status.projects[1].environments[0].databases;
+        let mut cache = databases[0].clone();
+        (cache.id, cache.name) = ("red-1".to_owned(), "cache".to_owned());
+        cache.kind = DatabaseKind::KeyValue;
+        databases.push(cache.clone());
+        let name = |status: &Status| {
+            only(status, Kind::Database, None).ok().map(|found| found.thing.name().to_owned())
+        };
+        assert_eq!(name(&status).as_deref(), Some("shop-db"));
+        let databases = &mut status.projects[1].environments[0].databases;
+        databases.push(databases[0].clone());
+        assert_eq!(name(&status), None, "there are two");
+        status.projects[1].environments[0].databases = vec![cache];
+        assert_eq!(name(&status).as_deref(), Some("cache"));
     }
 
     #[test]

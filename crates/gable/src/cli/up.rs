@@ -29,7 +29,7 @@ pub(crate) async fn run(context: &Context, args: &UpArgs) -> Outcome {
     check_listen(&args.source.listen.asked(), &connected.info)?;
     tell_engine(context, &connected.info);
     let mut up = Up { context, args, launch, client: connected.client, started };
-    let plan = up.client.plan(&request).await?;
+    let (request, plan) = up.plan(request).await?;
     if plan.refused {
         up.tell_plan(&plan)?;
         if connected.is_new {
@@ -90,6 +90,22 @@ struct Up<'a> {
 }
 
 impl Up<'_> {
+    /// The plan, for the project that the person means.
+    async fn plan(&self, mut request: ApplyRequest) -> Result<(ApplyRequest, PlanReply), Stop> {
+        let plan = self.client.plan(&request).await?;
+        let Some(twin) = plan.twin.as_ref().filter(|_| !plan.refused) else {
+            return Ok((request, plan));
+        };
+        let printer = self.context.printer;
+        // Which one it is cannot be agreed to with `--yes`: both answers are.
+        if !printer.can_ask() || printer.json {
+            return Err(render::which_project(twin, &plan.project));
+        }
+        request.project = Some(ask::project(printer, twin, &plan.project)?);
+        let plan = self.client.plan(&request).await?;
+        Ok((request, plan))
+    }
+
     fn tell_plan(&self, plan: &PlanReply) -> Result<(), Stop> {
         let printer = self.context.printer;
         if printer.json && plan.refused {
@@ -155,7 +171,10 @@ impl Up<'_> {
             deploys: reply.deploys.clone(),
         };
         match watch::watch(&mut self.client, watch, interrupts).await? {
-            Ended::Settled(project) => self.settled(reply, &project, interrupts).await,
+            Ended::Settled(project) => {
+                let project = self.asked_for(*project);
+                self.settled(reply, &project, interrupts).await
+            }
             Ended::Interrupted if self.args.detach => {
                 let text = "it goes on in the background; `gable status` shows how far it is";
                 self.context.printer.say(text);
@@ -165,6 +184,18 @@ impl Up<'_> {
                 down::stop_and_leave(self.context, &self.client, &reply.project, interrupts).await
             }
         }
+    }
+
+    /// The project without the services that were not asked for: what becomes of them is no part
+    /// of the answer.
+    fn asked_for(&self, mut project: ProjectStatus) -> ProjectStatus {
+        let only = &self.args.source.only;
+        if !only.is_empty() {
+            for environment in &mut project.environments {
+                environment.services.retain(|service| only.contains(&service.name));
+            }
+        }
+        project
     }
 
     async fn settled(

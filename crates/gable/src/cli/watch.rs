@@ -85,6 +85,8 @@ struct State {
     watch: Watch,
     stage: Stage,
     pending: HashSet<String>,
+    /// By environment and service: the deploy that is followed, until it is live or has failed.
+    followed: HashMap<(String, String), String>,
     /// Things whose failure was told.
     told: HashSet<String>,
     /// By deploy, the reason why it is not healthy that was told last.
@@ -99,7 +101,11 @@ impl State {
             stage.expect(deploy, now);
         }
         let pending = watch.deploys.iter().map(|deploy| deploy.id.clone()).collect();
-        Self { watch, stage, pending, told: HashSet::new(), reasons: HashMap::new() }
+        let followed = watch.deploys.iter().map(|deploy| {
+            ((deploy.environment.clone(), deploy.service.clone()), deploy.id.clone())
+        });
+        let followed = followed.collect();
+        Self { watch, stage, pending, followed, told: HashSet::new(), reasons: HashMap::new() }
     }
 
     /// Follows as long as the server is there.
@@ -151,6 +157,9 @@ impl State {
         self.stage.event(event);
         self.tell_reason(event);
         let is_over = event.status.is_some_and(DeployStatus::is_over);
+        if let (Some(status), Some(deploy)) = (event.status, &event.deploy) {
+            self.note((&event.environment, &event.service), deploy, status);
+        }
         let was_pending =
             event.deploy.as_ref().is_some_and(|id| is_over && self.pending.remove(id));
         if event.status.is_some_and(DeployStatus::is_failure) {
@@ -178,22 +187,18 @@ impl State {
         let mut failures = Vec::new();
         let services = status.projects.iter().flat_map(|project| {
             let environments = project.environments.iter();
-            environments.flat_map(|one| &one.services).map(|service| (&project.name, service))
+            environments.flat_map(move |environment| {
+                let services = environment.services.iter();
+                services.map(move |service| (&project.name, &environment.name, service))
+            })
         });
-        for (project, service) in services {
+        for (project, environment, service) in services {
             let Some(deploy) = &service.deploy else { continue };
-            // A deploy that is not the newest any more was replaced, and is over as well. Another
-            // project's service of the same name says nothing of it.
-            let is_old = |id: &String| {
-                id.as_str() < deploy.id.as_str()
-                    && *project == self.watch.project
-                    && self
-                        .watch
-                        .deploys
-                        .iter()
-                        .any(|one| one.id == *id && one.service == service.name)
-            };
-            self.pending.retain(|id| !is_old(id));
+            // Another project's service of the same name says nothing of ours.
+            if *project == self.watch.project {
+                self.go_on_with((environment, &service.name), &deploy.id);
+                self.note((environment, &service.name), &deploy.id, deploy.status);
+            }
             if deploy.status.is_over()
                 && self.pending.remove(&deploy.id)
                 && deploy.status.is_failure()
@@ -221,6 +226,29 @@ impl State {
         let former = self.reasons.insert(deploy.clone(), problem.message.clone());
         if former.as_ref() != Some(&problem.message) {
             self.stage.say(&reason(event, problem, self.watch.printer.err()));
+        }
+    }
+
+    /// Where a newer deploy has overtaken ours, that one decides what becomes of the service.
+    fn go_on_with(&mut self, (environment, service): (&str, &str), newest: &str) {
+        let key = (environment.to_owned(), service.to_owned());
+        let Some(followed) = self.followed.get_mut(&key) else { return };
+        if followed.as_str() >= newest {
+            return;
+        }
+        self.pending.remove(followed);
+        self.pending.insert(newest.to_owned());
+        newest.clone_into(followed);
+        let text = format!("{service}: a newer deploy has overtaken this one, and is waited for");
+        self.stage.say(&self.watch.printer.err().dim(&text));
+    }
+
+    /// What is live, or has failed, is what was asked for: later deploys are others' business.
+    fn note(&mut self, (environment, service): (&str, &str), deploy: &str, status: DeployStatus) {
+        let key = (environment.to_owned(), service.to_owned());
+        let is_ours = self.followed.get(&key).is_some_and(|followed| followed == deploy);
+        if is_ours && (status == DeployStatus::Live || status.is_failure()) {
+            self.followed.remove(&key);
         }
     }
 

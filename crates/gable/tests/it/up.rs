@@ -362,3 +362,100 @@ fn an_interrupted_up_stops_everything_and_says_so() {
     assert!(said.contains("shop is stopped; its data is kept"), "{said}");
     assert!(server.asked().contains(&r#"POST /v1/shutdown {"only_if_idle":true}"#.to_owned()));
 }
+
+#[test]
+fn a_folder_that_may_be_another_project_is_asked_about_and_scripts_say_which() {
+    let mut twin = plan("create");
+    twin["project"] = json!("shop-2");
+    twin["twin"] = json!({ "project": "shop", "source": "/old/shop", "gone": true });
+    let server = Server::start(move |what, body| match what.split('?').next().unwrap() {
+        "GET /v1/server" => Answer::Json(info()),
+        "POST /v1/plan" if body.contains(r#""project":"shop""#) => Answer::Json(plan("keep")),
+        "POST /v1/plan" => Answer::Json(twin.clone()),
+        "POST /v1/apply" => Answer::Json(apply(&plan("keep"), &[])),
+        "GET /v1/status" => Answer::Json(status("live", "live")),
+        "GET /v1/events" => Answer::Open(vec![]),
+        other => panic!("{other}"),
+    });
+    for arguments in [&["up", "--detach"][..], &["up", "--detach", "--yes"]] {
+        let said = server.run(arguments);
+        assert_eq!(said.code, 1, "{}", said.whole());
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(said.stderr, @r"
+            error: `shop` was applied from /old/shop, which is gone [project-exists]
+              this folder would become `shop-2`, with databases and values of its own
+
+            hint: `--project shop` goes on with that one and its data, `--project shop-2` starts another one
+            ");
+        }
+    }
+    assert!(!server.asked().iter().any(|asked| asked.starts_with("POST /v1/apply")));
+    let said = server.run(&["plan"]);
+    assert!(
+        said.stdout.contains("note: `shop` was applied from /old/shop, which is gone"),
+        "{}",
+        said.stdout
+    );
+    assert_eq!(server.run(&["up", "--detach", "--project", "shop"]).code, 0);
+}
+
+#[test]
+fn an_overtaken_deploy_is_over_when_the_one_that_overtook_it_is() {
+    let looks = AtomicUsize::new(0);
+    let server = Server::start(move |what, _| match what.split('?').next().unwrap() {
+        "GET /v1/server" => Answer::Json(info()),
+        "POST /v1/plan" => Answer::Json(plan("create")),
+        "POST /v1/apply" => Answer::Json(apply(&plan("create"), &["dep-1"])),
+        "GET /v1/events" => Answer::Open(vec![event(11, "canceled", &json!({}))]),
+        // A newer deploy is under way, which fails in the end.
+        "GET /v1/status" => {
+            let is_over = looks.fetch_add(1, Ordering::SeqCst) > 1;
+            let (state, deploy) = match is_over {
+                true => ("failed", "build_failed"),
+                false => ("deploying", "build_in_progress"),
+            };
+            let mut status = status(state, deploy);
+            status["projects"][0]["environments"][0]["services"][0]["deploy"]["id"] =
+                json!("dep-2");
+            Answer::Json(status)
+        }
+        "GET /v1/logs" => Answer::Lines(vec![]),
+        other => panic!("{other}"),
+    });
+    let said = server.run(&["up", "--detach"]);
+    assert_eq!(said.code, 1, "{}", said.whole());
+    assert!(said.stderr.contains("web: a newer deploy has overtaken this one"), "{}", said.stderr);
+    assert!(said.stderr.contains("shop did not come up"), "{}", said.stderr);
+    assert!(!said.stderr.contains("shop is up"), "{}", said.stderr);
+}
+
+#[test]
+fn names_are_whole_for_a_program_that_reads_them() {
+    let name = "a-service-with-a-name-that-is-longer-than-any-column";
+    let mut deploys = apply(&plan("create"), &["dep-1"]);
+    deploys["deploys"][0]["service"] = json!(name);
+    let mut live = event(11, "live", &json!({}));
+    live["service"] = json!(name);
+    let mut after = status("live", "live");
+    after["projects"][0]["environments"][0]["services"][0]["name"] = json!(name);
+    let looks = AtomicUsize::new(0);
+    let server = Server::start(move |what, _| match what.split('?').next().unwrap() {
+        "GET /v1/server" => Answer::Json(info()),
+        "POST /v1/plan" => Answer::Json(plan("create")),
+        "POST /v1/apply" => Answer::Json(deploys.clone()),
+        "GET /v1/events" => Answer::Open(vec![live.clone()]),
+        "GET /v1/status" if looks.fetch_add(1, Ordering::SeqCst) == 0 => {
+            Answer::Json(status("deploying", "build_in_progress"))
+        }
+        "GET /v1/status" => Answer::Json(after.clone()),
+        "GET /v1/logs" => {
+            Answer::Lines(vec![json!({ "at": "2026-11-21T10:00:00Z", "service": name,
+            "environment": "production", "instance": "ins-1", "stream": "stdout", "text": "hello" })])
+        }
+        other => panic!("{other}"),
+    });
+    let said = server.run(&["up", "--detach"]);
+    assert!(said.stderr.contains(&format!("{name}  live")), "{}", said.stderr);
+    let said = server.run(&["logs"]);
+    assert!(said.stdout.contains(&format!("{name} │ hello")), "{}", said.stdout);
+}

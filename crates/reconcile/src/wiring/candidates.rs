@@ -1,14 +1,15 @@
 //! Everything that could give a variable its value, lined up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{EnvGroup, EnvOwner, EnvSource, EnvVar, ServiceReference, TemplatePart, ValueOrigin};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::facts::{Facts, ServiceFacts};
+use super::facts::{DatabaseFacts, Facts, KeyValueFacts, ServiceFacts};
 use super::platform::injected;
 use super::reference::{self, Found};
 use super::variable::{Origin, Phase};
+use super::work;
 
 /// Where a service lives: in the environment itself, or among what belongs to none.
 pub(super) type ScopeIndex = usize;
@@ -33,8 +34,20 @@ pub(super) struct Graph<'a> {
 pub(super) struct Scope<'a> {
     pub(super) facts: &'a Facts,
     pub(super) services: BTreeMap<&'a str, &'a ServiceFacts>,
-    stored: BTreeMap<(&'a EnvOwner, &'a str), (&'a SecretString, ValueOrigin)>,
+    stored: BTreeMap<&'a EnvOwner, BTreeMap<&'a str, (&'a SecretString, ValueOrigin)>>,
+    databases: BTreeMap<&'a str, &'a DatabaseFacts>,
+    key_values: BTreeMap<&'a str, &'a KeyValueFacts>,
+    /// With their ages; of two that share a name, the one created last.
+    groups: BTreeMap<&'a str, (usize, &'a EnvGroup)>,
+    given: BTreeSet<&'a str>,
+    /// Those that are looked for inside of texts, too.
+    given_parts: Vec<&'a str>,
 }
+
+/// Shorter values of a person's are part of many words.
+const GIVEN_BYTES_MIN: usize = 4;
+/// So many values of a person's are looked for inside of texts.
+const GIVEN_PARTS_MAX: usize = 64;
 
 /// One candidate.
 pub(super) struct Node<'a> {
@@ -69,14 +82,37 @@ impl<'a> Graph<'a> {
             variables: BTreeMap::new(),
             unknown_groups: Vec::new(),
         };
-        for scope in 0..graph.scopes.len() {
-            let services: Vec<&'a ServiceFacts> =
-                graph.scopes[scope].services.values().copied().collect();
-            for service in services {
-                graph.add_service(scope, service);
+        let services: Vec<&'a ServiceFacts> =
+            graph.scopes[OWN].services.values().copied().collect();
+        for service in services {
+            graph.add_service(OWN, service);
+        }
+        graph.add_copied();
+        graph
+    }
+
+    /// Adds those services of no environment whose variables are copied, and those that they copy
+    /// from: there may be many environments, and each asks for few.
+    fn add_copied(&mut self) {
+        let mut added: BTreeSet<&'a str> = BTreeSet::new();
+        let mut seen = 0;
+        while seen < self.nodes.len() {
+            let node = &self.nodes[seen];
+            seen += 1;
+            let Source::Declared(EnvSource::FromService {
+                name,
+                reference: ServiceReference::EnvVar(_),
+            }) = &node.source
+            else {
+                continue;
+            };
+            if let Found::Service(scope, service) = reference::find_service(self, node.scope, name)
+                && scope != OWN
+                && added.insert(&service.service.name)
+            {
+                self.add_service(scope, service);
             }
         }
-        graph
     }
 
     /// The candidates of a variable that another one refers to.
@@ -222,28 +258,61 @@ impl<'a> Scope<'a> {
     fn new(facts: &'a Facts) -> Self {
         let services =
             facts.services.iter().map(|service| (service.service.name.as_str(), service)).collect();
-        let stored = facts
-            .values
-            .iter()
-            .map(|value| ((&value.owner, value.key.as_str()), (&value.value, value.origin)))
-            .collect();
-        Self { facts, services, stored }
+        let mut stored: BTreeMap<&EnvOwner, BTreeMap<&str, _>> = BTreeMap::new();
+        for value in &facts.values {
+            let own = stored.entry(&value.owner).or_default();
+            own.insert(&value.key, (&value.value, value.origin));
+        }
+        // Of two with one name the first counts, as everywhere that they are looked for.
+        let databases = facts.databases.iter().rev();
+        let key_values = facts.key_values.iter().rev();
+        let groups = facts.groups.iter().enumerate();
+        let given = facts.given.iter().map(|given| given.expose_secret());
+        let given: BTreeSet<&str> = given.filter(|given| !given.is_empty()).collect();
+        let parts = given.iter().copied().filter(|given| given.len() >= GIVEN_BYTES_MIN);
+        Self {
+            given_parts: parts.take(GIVEN_PARTS_MAX).collect(),
+            given,
+            facts,
+            services,
+            stored,
+            databases: databases.map(|one| (one.database.name.as_str(), one)).collect(),
+            key_values: key_values.map(|one| (one.key_value.name.as_str(), one)).collect(),
+            groups: groups.map(|(at, one)| (one.name.as_str(), (at + 1, one))).collect(),
+        }
+    }
+
+    /// Whether a text is or holds a value that a person gave.
+    pub(super) fn holds_given(&self, text: &str) -> bool {
+        self.given.contains(text) || self.given_parts.iter().any(|given| text.contains(given))
+    }
+
+    pub(super) fn database(&self, name: &str) -> Option<&'a DatabaseFacts> {
+        work::step();
+        self.databases.get(name).copied()
+    }
+
+    pub(super) fn key_value(&self, name: &str) -> Option<&'a KeyValueFacts> {
+        work::step();
+        self.key_values.get(name).copied()
+    }
+
+    fn stored(&self, owner: &EnvOwner, key: &str) -> Option<(&'a SecretString, ValueOrigin)> {
+        work::step();
+        self.stored.get(owner)?.get(key).copied()
     }
 
     /// A `PORT` that a person set for a service.
     pub(super) fn port_by_hand(&self, service: &str) -> Option<u16> {
-        use secrecy::ExposeSecret;
         let owner = EnvOwner::Service(service.to_owned());
-        let (value, origin) = self.stored.get(&(&owner, "PORT"))?;
-        (*origin == ValueOrigin::Operator).then(|| value.expose_secret().trim().parse().ok())?
+        let (value, origin) = self.stored(&owner, "PORT")?;
+        (origin == ValueOrigin::Operator).then(|| value.expose_secret().trim().parse().ok())?
     }
 
     fn by_hand(&self, owner: &EnvOwner) -> Vec<(&'a str, &'a SecretString)> {
-        let values = self
-            .stored
-            .iter()
-            .filter(|((of, _), (_, origin))| *of == owner && *origin == ValueOrigin::Operator);
-        values.map(|((_, key), (value, _))| (*key, *value)).collect()
+        let values = self.stored.get(owner).into_iter().flatten().inspect(|_| work::step());
+        let values = values.filter(|(_, (_, origin))| *origin == ValueOrigin::Operator);
+        values.map(|(key, (value, _))| (*key, *value)).collect()
     }
 
     fn source(&self, owner: &EnvOwner, variable: &'a EnvVar) -> Source<'a> {
@@ -253,8 +322,8 @@ impl<'a> Scope<'a> {
         match &variable.source {
             EnvSource::Literal(text) => Source::Given(text.clone().into(), Origin::Literal),
             EnvSource::Ask => Source::Ask,
-            EnvSource::Generate => match self.stored.get(&(owner, variable.key.as_str())) {
-                Some((value, _)) => Source::Given((*value).clone(), Origin::Generated),
+            EnvSource::Generate => match self.stored(owner, &variable.key) {
+                Some((value, _)) => Source::Given(value.clone(), Origin::Generated),
                 None => Source::NotGenerated,
             },
             declared => Source::Declared(declared),
@@ -269,16 +338,14 @@ impl<'a> Scope<'a> {
             .into_iter()
             .map(|(key, value)| (key, Source::Given(value.clone(), Origin::Operator)))
             .collect();
-        let groups: &'a [EnvGroup] = &self.facts.groups;
-        let declared = groups.iter().enumerate().rev().find(|(_, group)| group.name == name);
+        let declared = self.groups.get(name).copied();
         if let Some((_, group)) = declared {
-            let sources =
-                group.env.iter().rev().map(|var| (var.key.as_str(), self.source(&owner, var)));
-            variables.extend(sources);
+            let own = group.env.iter().rev().inspect(|_| work::step());
+            variables.extend(own.map(|var| (var.key.as_str(), self.source(&owner, var))));
         } else if variables.is_empty() {
             return None;
         }
-        Some((declared.map_or(0, |(position, _)| position + 1), variables))
+        Some((declared.map_or(0, |(age, _)| age), variables))
     }
 }
 

@@ -112,7 +112,7 @@ fn missing(
         _ => is_unset,
     };
     is_worth_saying.then(|| {
-        let set_with = format!("--set {}.{}=", node.service, node.key);
+        let set_with = set_with(node.service, node.key);
         Missing {
             hint: hint(graph.scopes[OWN].facts, why, &set_with),
             service: node.service.to_owned(),
@@ -125,10 +125,10 @@ fn missing(
 
 fn missing_group(facts: &Facts, service: &str, group: &str) -> Missing {
     let why = Why::UndeclaredGroup(group.to_owned());
-    let set_with = format!("--set {service}.KEY=");
+    let set_with = set_with(service, "KEY");
     Missing {
         hint: format!(
-            "{}give what it holds, one `{set_with}…` for each variable",
+            "{}give what it holds, one `{set_with}` for each variable",
             others(facts, group)
         ),
         service: service.to_owned(),
@@ -138,14 +138,24 @@ fn missing_group(facts: &Facts, service: &str, group: &str) -> Missing {
     }
 }
 
+/// The words that give a variable a value, as a shell takes them.
+fn set_with(service: &str, key: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@%+,".contains(letter);
+    match format!("{service}.{key}=…") {
+        word if word.trim_end_matches("=…").chars().all(is_plain) => format!("--set {word}"),
+        word => format!("--set '{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 fn hint(facts: &Facts, why: &Why, set_with: &str) -> String {
-    let give = format!("give it with `{set_with}…`; without a value it stays unset");
+    let give = format!("give it with `{set_with}`; without a value it stays unset");
     match why {
         Why::UndeclaredService(name) | Why::UndeclaredDatabase(name) => {
             format!("{}declare `{name}`, or {give}", others(facts, name))
         }
         Why::CopyOfUnset { service, key } => {
-            format!("give that one with `--set {service}.{key}=…`, or this one with `{set_with}…`")
+            let other = self::set_with(service, key);
+            format!("give that one with `{other}`, or this one with `{set_with}`")
         }
         Why::NotGeneratedYet => "nothing has to be done".to_owned(),
         Why::NotPassable => {
@@ -158,16 +168,11 @@ fn hint(facts: &Facts, why: &Why, set_with: &str) -> String {
 
 /// Says where else the name is known: authors of several environments mix them up.
 fn others(facts: &Facts, name: &str) -> String {
-    let environments: BTreeSet<&str> = facts
-        .elsewhere
-        .iter()
-        .filter(|other| other.name == name)
-        .map(|other| other.environment.as_str())
-        .collect();
+    let environments = facts.elsewhere.of(name, facts.environment.as_deref());
     if environments.is_empty() {
         return String::new();
     }
-    let list = environments.into_iter().collect::<Vec<_>>().join("`, `");
+    let list = environments.join("`, `");
     format!("there is one in `{list}`, which is kept apart from this environment; ")
 }
 
@@ -178,8 +183,9 @@ fn refused_circle(graph: &Graph<'_>, circle: &[NodeIndex]) -> Problem {
     };
     let closed = circle.iter().chain(circle.first());
     let path = closed.map(name).collect::<Vec<_>>().join(" → ");
-    let first = circle.first().map(name).unwrap_or_default();
+    let first = circle.first().map(|index| &graph.nodes[*index]);
+    let first = first.map(|node| set_with(node.service, node.key)).unwrap_or_default();
     Problem::new("env-circle", format!("these variables copy each other in a circle: {path}"))
         .detail("each waits for the next, so none ever has a value")
-        .hint(format!("give one of them a value of its own, for example with `--set {first}=…`"))
+        .hint(format!("give one of them a value of its own, for example with `{first}`"))
 }

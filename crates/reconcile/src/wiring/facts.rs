@@ -1,5 +1,8 @@
 //! What has to be known before anything can be resolved.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use model::{Database, EnvGroup, EnvOwner, KeyValue, Service, ServiceId, ValueOrigin};
 use secrecy::SecretString;
 
@@ -19,10 +22,12 @@ pub struct Facts {
     /// Values that are not in the file.
     pub values: Vec<StoredValue>,
     /// Resources that belong to no environment, where references look next. Their own `root` is
-    /// not looked at.
-    pub root: Option<Box<Facts>>,
-    /// What other environments have: named in hints, never used.
-    pub elsewhere: Vec<Elsewhere>,
+    /// not looked at. Shared by all environments of a file.
+    pub root: Option<Arc<Facts>>,
+    /// Its name, where the file has several environments.
+    pub environment: Option<String>,
+    /// What the environments of the file have: named in hints, never used.
+    pub elsewhere: Arc<Elsewhere>,
     /// Values that a person gave for variables that the files name: texts of the files hold them
     /// by now, and are as secret as they are.
     pub given: Vec<SecretString>,
@@ -130,11 +135,21 @@ pub struct StoredValue {
     pub origin: ValueOrigin,
 }
 
-/// Something that another environment has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the environments of a file have, by its name: services, data stores and groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// The environment's name.
-    pub environment: String,
-    /// The name of the service, database, Key Value instance or group.
-    pub name: String,
+    environments: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Elsewhere {
+    /// Notes that an environment has something of this name.
+    pub fn note(&mut self, environment: &str, name: &str) {
+        self.environments.entry(name.to_owned()).or_default().insert(environment.to_owned());
+    }
+
+    /// The environments that have something of this name, but for one.
+    pub(super) fn of(&self, name: &str, but: Option<&str>) -> Vec<&str> {
+        let all = self.environments.get(name).into_iter().flatten().map(String::as_str);
+        all.filter(|environment| Some(*environment) != but).collect()
+    }
 }

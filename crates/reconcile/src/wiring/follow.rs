@@ -1,23 +1,20 @@
 //! The values, by following what refers to what.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use model::{EnvSource, ServiceReference, TemplatePart};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::candidates::{Graph, Node, NodeIndex, Reference, Source};
-use super::facts::Facts;
 use super::reference::{self, Found, Said, database_property, service_property};
 use super::secret::looks_secret;
 use super::template::slice;
 use super::variable::{Origin, Why};
+use super::work;
 
 /// Longest `KEY=value` that Linux passes to a process, with its end (`MAX_ARG_STRLEN`: 32 pages of
 /// 4096 bytes).
 const MAX_VARIABLE_BYTES: usize = 32 * 4096;
-
-/// Shorter values are not looked for inside of other texts.
-const GIVEN_BYTES_MIN: usize = 4;
 
 /// What became of all candidates.
 pub(super) struct Outcomes {
@@ -34,6 +31,9 @@ pub(super) struct Outcome {
     pub(super) is_secret: bool,
 }
 
+/// The outcomes so far.
+type Done = Vec<Option<Outcome>>;
+
 /// How far a candidate is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
@@ -47,7 +47,8 @@ enum Mark {
 pub(super) fn follow(graph: &Graph<'_>) -> Outcomes {
     let count = graph.nodes.len();
     let mut marks = vec![Mark::New; count];
-    let mut done: BTreeMap<NodeIndex, Outcome> = BTreeMap::new();
+    let mut done: Done = Vec::new();
+    done.resize_with(count, || None);
     let mut circles = BTreeSet::new();
     let mut in_circle = BTreeSet::new();
     for start in 0..count {
@@ -59,9 +60,10 @@ pub(super) fn follow(graph: &Graph<'_>) -> Outcomes {
         }
         while let Some((node, rest)) = path.last_mut() {
             let node = *node;
+            work::step();
             let Some(next) = rest.pop() else {
                 let outcome = evaluate(graph, node, &done, in_circle.contains(&node));
-                done.insert(node, outcome);
+                done[node] = Some(outcome);
                 marks[node] = Mark::Done;
                 path.pop();
                 continue;
@@ -84,7 +86,8 @@ pub(super) fn follow(graph: &Graph<'_>) -> Outcomes {
             }
         }
     }
-    Outcomes { nodes: done.into_values().collect(), circles }
+    // Each start is followed to its end, so none is left out.
+    Outcomes { nodes: done.into_iter().flatten().collect(), circles }
 }
 
 /// The candidate of a variable that counts for those who copy it: what instances see, if they see
@@ -119,12 +122,7 @@ fn wanted(graph: &Graph<'_>, node: NodeIndex) -> Vec<NodeIndex> {
     wanted
 }
 
-fn evaluate(
-    graph: &Graph<'_>,
-    index: NodeIndex,
-    done: &BTreeMap<NodeIndex, Outcome>,
-    is_in_circle: bool,
-) -> Outcome {
+fn evaluate(graph: &Graph<'_>, index: NodeIndex, done: &Done, is_in_circle: bool) -> Outcome {
     let node = &graph.nodes[index];
     let mut outcome = match &node.source {
         Source::Given(value, origin) => Outcome {
@@ -132,7 +130,7 @@ fn evaluate(
             // What a person gives may be anything; only they can say that it is no secret.
             is_secret: matches!(origin, Origin::Generated | Origin::Operator)
                 || looks_secret(node.key, value.expose_secret())
-                || holds_given(graph.scopes[node.scope].facts, value.expose_secret()),
+                || graph.scopes[node.scope].holds_given(value.expose_secret()),
             origin: origin.clone(),
         },
         Source::Ask => {
@@ -157,13 +155,6 @@ fn evaluate(
     outcome
 }
 
-/// Whether a text holds a value that a person gave. Short ones are part of many words.
-fn holds_given(facts: &Facts, text: &str) -> bool {
-    facts.given.iter().map(ExposeSecret::expose_secret).any(|given| {
-        given == text && !given.is_empty() || given.len() >= GIVEN_BYTES_MIN && text.contains(given)
-    })
-}
-
 /// Why a process cannot be given this variable.
 fn refusal(node: &Node<'_>, value: &str) -> Option<Why> {
     let is_name = !node.key.is_empty() && !node.key.contains(['=', '\0']);
@@ -173,12 +164,7 @@ fn refusal(node: &Node<'_>, value: &str) -> Option<Why> {
     (node.key.len() + value.len() + 2 > MAX_VARIABLE_BYTES).then_some(Why::TooLong)
 }
 
-fn declared(
-    graph: &Graph<'_>,
-    index: NodeIndex,
-    source: &EnvSource,
-    done: &BTreeMap<NodeIndex, Outcome>,
-) -> Outcome {
+fn declared(graph: &Graph<'_>, index: NodeIndex, source: &EnvSource, done: &Done) -> Outcome {
     let node = &graph.nodes[index];
     let said = |said: Result<Said, Why>, origin| {
         let is_secret =
@@ -211,12 +197,7 @@ fn declared(
     }
 }
 
-fn copied(
-    graph: &Graph<'_>,
-    index: NodeIndex,
-    (name, key): (&str, &str),
-    done: &BTreeMap<NodeIndex, Outcome>,
-) -> Outcome {
+fn copied(graph: &Graph<'_>, index: NodeIndex, (name, key): (&str, &str), done: &Done) -> Outcome {
     let node = &graph.nodes[index];
     let nothing = |why| Outcome { value: Err(why), origin: Origin::Literal, is_secret: false };
     match reference::find_service(graph, node.scope, name) {
@@ -226,7 +207,7 @@ fn copied(
     }
     let references = graph.references(index);
     let candidates = references.first().map_or(&[][..], |reference| reference.candidates);
-    match effective(graph, candidates, |candidate| done.get(&candidate)) {
+    match effective(graph, candidates, |candidate| done[candidate].as_ref()) {
         Some(outcome) => Outcome {
             is_secret: outcome.is_secret
                 || outcome
@@ -240,7 +221,7 @@ fn copied(
 }
 
 /// A reference for each variable of the template, in order, and what became of all candidates.
-type Known<'a> = (&'a [Reference<'a>], &'a BTreeMap<NodeIndex, Outcome>);
+type Known<'a> = (&'a [Reference<'a>], &'a Done);
 
 fn put_together(
     graph: &Graph<'_>,
@@ -261,7 +242,7 @@ fn put_together(
             }
             TemplatePart::Variable { key, default, slice: cut } => {
                 let candidates = references.next().map_or(&[][..], |found| found.candidates);
-                let outcome = effective(graph, candidates, |candidate| done.get(&candidate));
+                let outcome = effective(graph, candidates, |candidate| done[candidate].as_ref());
                 let is_secret = outcome.is_some_and(|outcome| outcome.is_secret);
                 let value = outcome
                     .and_then(|outcome| outcome.value.as_ref().ok())

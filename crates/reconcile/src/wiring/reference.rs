@@ -122,15 +122,11 @@ fn service_in<'a>(graph: &Graph<'a>, scope: ScopeIndex, name: &str) -> Found<'a>
 }
 
 fn key_value_in<'a>(graph: &Graph<'a>, scope: ScopeIndex, name: &str) -> Found<'a> {
-    let all = &graph.scopes[scope].facts.key_values;
-    let found = all.iter().find(|key_value| key_value.key_value.name == name);
-    found.map_or(Found::Nothing, Found::KeyValue)
+    graph.scopes[scope].key_value(name).map_or(Found::Nothing, Found::KeyValue)
 }
 
 fn database_in<'a>(graph: &Graph<'a>, scope: ScopeIndex, name: &str) -> Found<'a> {
-    let all = &graph.scopes[scope].facts.databases;
-    let found = all.iter().find(|database| database.database.name == name);
-    found.map_or(Found::Nothing, Found::Database)
+    graph.scopes[scope].database(name).map_or(Found::Nothing, Found::Database)
 }
 
 fn of_service(service: &ServiceFacts, port: u16, property: ServiceProperty) -> Option<Said> {

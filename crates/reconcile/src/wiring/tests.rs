@@ -3,6 +3,7 @@
 mod make;
 mod missing;
 mod properties;
+mod size;
 
 use model::{
     DatabaseProperty, EnvGroup, EnvOwner, EnvSource, EnvVar, ServiceKind, ServiceProperty,
@@ -373,7 +374,7 @@ fn what_belongs_to_no_environment_is_found_last() {
     ]);
     root.databases.push(database("shared"));
     let mut facts = facts(vec![web, own_api]);
-    facts.root = Some(Box::new(root));
+    facts.root = Some(std::sync::Arc::new(root));
     let resolution = resolve(&facts);
     assert_eq!(value(&resolution, "web", "TOKEN"), Some("t"));
     assert_eq!(value(&resolution, "web", "API"), Some("own:10000"));

@@ -158,7 +158,7 @@ pub struct Missing {
     pub why: Why,
     /// What to do.
     pub hint: String,
-    /// How to give it a value, up to the value itself: `--set api.STRIPE_KEY=`.
+    /// How to give it a value, as a shell takes it: `--set api.STRIPE_KEY=…`.
     pub set_with: String,
 }
 

@@ -16,6 +16,11 @@ pub(crate) fn draft(draft: &Draft) -> wire::PlanReply {
             notes: draft.source.notes.clone(),
         },
         findings: draft.findings().into_iter().map(finding).collect(),
+        twin: draft.twin.as_ref().map(|twin| wire::Twin {
+            project: twin.project.clone(),
+            source: twin.source.clone(),
+            gone: twin.is_gone,
+        }),
         changes: draft.changes.iter().map(change).collect(),
         missing: draft
             .missing
@@ -28,9 +33,18 @@ pub(crate) fn draft(draft: &Draft) -> wire::PlanReply {
                 hint: missing.hint.clone(),
             })
             .collect(),
-        notes: draft.notes.clone(),
+        notes: notes(draft),
         refused: draft.is_refused,
     }
+}
+
+fn notes(draft: &Draft) -> Vec<String> {
+    let mut notes = draft.notes.clone();
+    match draft.findings_left_out() {
+        0 => {}
+        count => notes.push(format!("{count} more remarks about the file are not listed")),
+    }
+    notes
 }
 
 fn finding(finding: Finding) -> wire::Finding {

@@ -179,3 +179,52 @@ fn values_that_nobody_understands_are_errors_at_their_place() {
         assert!(understood(&one(text)).starts_with("refused"), "{text}");
     }
 }
+
+#[test]
+fn a_value_that_is_wrong_for_a_variable_without_value_names_the_variable() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a: {image: $TAG}\n  b: {image: 'registry.example/b:${VERSION}'}\n  c: {image: x, stop_grace_period: '${GRACE}x'}\n  d: {build: '${FOLDER}'}\n  e: {image: x, volumes: ['${DATA}:/data']}\n  f: {image: x, mem_limit: $MEMORY}\n"
+    )), @r"
+    refused
+    compose.yaml:2:14 error bad-value: `$TAG` names no image: the variable `TAG` has no value
+    compose.yaml:2:14 note variable-unset: 6 variables have no value and no default: `DATA`, `FOLDER`, `GRACE`, `MEMORY`, `TAG`, `VERSION`
+    compose.yaml:4:36 error bad-value: `${GRACE}x` is no duration: the variable `GRACE` has no value
+    compose.yaml:5:14 error bad-value: the build context is an empty path: the variable `FOLDER` has no value
+    compose.yaml:6:27 error bad-value: the mount has no source: the variable `DATA` has no value
+    compose.yaml:7:28 error bad-value: `$MEMORY` is no size: the variable `MEMORY` has no value
+    ");
+}
+
+#[test]
+fn a_file_that_only_adds_to_another_one_asks_for_both() {
+    let mut input = one("services:\n  web: {ports: ['80:80']}\n");
+    assert!(!hints(&input).contains("name both"), "{}", hints(&input));
+    input.files[0].0 = "compose.prod.yaml".to_owned();
+    insta::assert_snapshot!(hints(&input), @"`compose.prod.yaml` seems to add to another file: name both, `-f compose.yaml -f compose.prod.yaml`; or add `image` or `build`");
+}
+
+#[test]
+fn a_key_is_taken_for_a_field_only_when_its_value_fits() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a:\n    image: x\n    cpuss: 0.5\n    cpusx: many\n    secretz: token\n    hostnames: [a, b]\n    enviroment: {A: b}\n    read_onl: 5\n"
+    )), @r#"
+    service a worker x 0.5c
+      A = "b"
+    compose.yaml:4:5 repair field-spelling: there is no field `cpuss`; read as `cpus` [fix]
+    compose.yaml:5:5 repair unknown-field: there is no field `cpusx` here; it was ignored
+    compose.yaml:6:5 repair unknown-field: there is no field `secretz` here; it was ignored
+    compose.yaml:7:5 repair unknown-field: there is no field `hostnames` here; it was ignored
+    compose.yaml:8:5 repair field-spelling: there is no field `enviroment`; read as `environment` [fix]
+    compose.yaml:9:5 repair unknown-field: there is no field `read_onl` here; it was ignored
+    "#);
+}
+
+fn hints(input: &blueprint::compose::Input) -> String {
+    let reading = blueprint::compose::read(input);
+    reading
+        .problems
+        .iter()
+        .filter_map(|finding| finding.hint.clone())
+        .collect::<Vec<_>>()
+        .join("\n")
+}

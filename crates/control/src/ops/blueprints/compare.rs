@@ -1,11 +1,15 @@
 //! What is declared beside what is there.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use build::toolchain::{Host, resolve_on};
 use model::{ArtifactId, Problem, Runtime, Service, ServiceKind};
 use reconcile::filter::Filter;
 use reconcile::service::{Change as Decision, Current, Standing, Wanted, decide};
 use reconcile::wiring::{self, Variable};
 
-use super::facts::{Picture, ScopePicture};
+use super::facts::Picture;
 use super::read::Found;
 use super::{Change, ChangeAction, Draft, Missing, Noun, Resolved, kind_of};
 use crate::environments;
@@ -15,18 +19,30 @@ use crate::platform::Platform;
 /// What the key of artifact addresses is derived under.
 const ARTIFACT_KEY: &str = "artifact-addresses/1";
 
+/// What was asked of the host and of registries for one plan: each question once, however many
+/// services need its answer.
+#[derive(Default)]
+pub(super) struct Look {
+    host: Host,
+    /// By the image as it is declared: its digest, or why there is none.
+    images: Mutex<HashMap<String, Result<String, String>>>,
+}
+
 /// The plan, and every service with what its release needs.
 pub(super) async fn draft(
     platform: &Platform,
     found: &Found,
     picture: &Picture,
+    look: &Look,
 ) -> Result<(Draft, Vec<Resolved>), Error> {
+    read_ahead(platform, found, picture).await?;
     let mut draft = Draft {
         project: found.shown_project().to_owned(),
         blueprint_file: found.blueprint_file.clone(),
         texts: found.understood.texts.clone(),
         source: found.source.clone(),
         findings: found.understood.problems.clone(),
+        twin: found.twin.clone(),
         changes: Vec::new(),
         missing: Vec::new(),
         notes: Vec::new(),
@@ -43,7 +59,7 @@ pub(super) async fn draft(
     for scope in &picture.scopes {
         draft.changes.extend(scope.changes.iter().cloned());
         draft.notes.extend(scope.notes.iter().cloned());
-        let resolution = wiring::resolve(&scope.wiring);
+        let mut resolution = wiring::resolve(&scope.wiring);
         if let Some(problem) = resolution.problems.first() {
             return Err(problem.clone().into());
         }
@@ -66,8 +82,9 @@ pub(super) async fn draft(
         }
         for service in &scope.services {
             let variables =
-                resolution.services.get(&service.row.definition.name).cloned().unwrap_or_default();
-            let one = compare_service(platform, found, scope, service, variables).await?;
+                resolution.services.remove(&service.row.definition.name).unwrap_or_default();
+            let place = Place { platform, found, look, environment: &scope.environment.name };
+            let one = compare_service(&place, service, variables).await?;
             draft.notes.extend(one.notes);
             draft.changes.push(one.change);
             resolved.push(one.resolved);
@@ -77,6 +94,28 @@ pub(super) async fn draft(
     Ok((draft, resolved))
 }
 
+/// Reads the files that decide about tools and Dockerfiles of all services in one go.
+async fn read_ahead(platform: &Platform, found: &Found, picture: &Picture) -> Result<(), Error> {
+    let mut wanted: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for service in picture.scopes.iter().flat_map(|scope| &scope.services) {
+        let files = build::toolchain::deciding_files(&service.row.definition);
+        wanted.entry(&service.commit.id).or_default().extend(files);
+    }
+    for (commit_id, files) in wanted {
+        let files: Vec<String> = files.into_iter().collect();
+        platform.sources.read_files(&found.project, commit_id, &files).await?;
+    }
+    Ok(())
+}
+
+/// Where services are compared, and with what.
+struct Place<'a> {
+    platform: &'a Platform,
+    found: &'a Found,
+    look: &'a Look,
+    environment: &'a str,
+}
+
 struct Compared {
     change: Change,
     resolved: Resolved,
@@ -84,19 +123,18 @@ struct Compared {
 }
 
 async fn compare_service(
-    platform: &Platform,
-    found: &Found,
-    scope: &ScopePicture,
+    place: &Place<'_>,
     service: &super::facts::ServicePicture,
     variables: Vec<Variable>,
 ) -> Result<Compared, Error> {
+    let platform = place.platform;
     let definition = &service.row.definition;
     let mut change = Change {
         action: ChangeAction::Later,
         noun: Noun::Service,
         kind: kind_of(definition),
         name: definition.name.clone(),
-        environment: scope.environment.name.clone(),
+        environment: place.environment.to_owned(),
         details: Vec::new(),
     };
     let mut resolved = Resolved {
@@ -106,8 +144,8 @@ async fn compare_service(
         artifact_id: None,
         decision: Decision::Create,
     };
-    let mut notes = pin_image(platform, &mut resolved, found.refreshes_images).await;
-    let (artifact_id, more) = artifact(platform, found, &resolved).await?;
+    let mut notes = pin_image(place, &mut resolved).await;
+    let (artifact_id, more) = artifact(place, &resolved).await?;
     notes.extend(more);
     resolved.artifact_id = Some(artifact_id);
     let (decision, reasons) = decision(platform, service, &resolved)?;
@@ -124,28 +162,42 @@ async fn compare_service(
 
 /// Writes down what the name of a service's image means now. Where nobody can say, the deploy says
 /// why; a plan goes on.
-async fn pin_image(platform: &Platform, resolved: &mut Resolved, is_fresh: bool) -> Vec<String> {
+async fn pin_image(place: &Place<'_>, resolved: &mut Resolved) -> Vec<String> {
     let service = &resolved.row.definition;
     if service.runtime != Runtime::Image {
         return Vec::new();
     }
-    match build::container::resolve(&platform.build, service, is_fresh).await {
+    match digest(place, service).await {
         Ok(digest) => {
             if let Some(image) = &mut resolved.row.definition.image {
-                image.digest = Some(digest.to_string());
+                image.digest = Some(digest);
             }
             Vec::new()
         }
-        Err(error) => vec![format!("{}: {}", service.name, error.problem().message)],
+        Err(why) => vec![format!("{}: {why}", service.name)],
     }
+}
+
+/// What the name of an image means, asked once for all services that run it.
+async fn digest(place: &Place<'_>, service: &Service) -> Result<String, String> {
+    let images = || place.look.images.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = format!("{:?}", service.image);
+    if let Some(known) = images().get(&key) {
+        return known.clone();
+    }
+    let is_fresh = place.found.refreshes_images;
+    let digest = build::container::resolve(&place.platform.build, service, is_fresh).await;
+    let digest = digest.map(|digest| digest.to_string()).map_err(|error| error.problem().message);
+    images().insert(key, digest.clone());
+    digest
 }
 
 /// The artifact that a service would run, and what its tools have to say.
 async fn artifact(
-    platform: &Platform,
-    found: &Found,
+    place: &Place<'_>,
     resolved: &Resolved,
 ) -> Result<(ArtifactId, Vec<String>), Error> {
+    let Place { platform, found, look, .. } = place;
     let service = &resolved.row.definition;
     if service.runtime == Runtime::Image {
         let id = image_artifact(platform, found, resolved).await?;
@@ -177,7 +229,7 @@ async fn artifact(
         env: &env,
     };
     let (versions, notes) =
-        match build::toolchain::resolve(&platform.build, &platform.sources, &request).await {
+        match resolve_on(&look.host, &platform.build, &platform.sources, &request).await {
             Ok(toolchain) => {
                 let notes = toolchain
                     .notes
@@ -216,7 +268,8 @@ async fn tree_of(platform: &Platform, found: &Found, resolved: &Resolved) -> Res
     if filter.is_everything() {
         return Ok(resolved.commit.tree.clone());
     }
-    let concerns = |path: &str| filter.concerns(path);
+    let places = [filter.directory().to_owned()];
+    let concerns = (places.as_slice(), |path: &str| filter.concerns(path));
     Ok(platform.sources.digest(&found.project, &resolved.commit.id, concerns).await?)
 }
 
@@ -262,9 +315,7 @@ async fn project_files(
     if paths.is_empty() {
         return Ok(String::new());
     }
-    let is_seen = |file: &str| {
-        paths.iter().any(|path| path.is_empty() || std::path::Path::new(file).starts_with(path))
-    };
+    let is_seen = (paths.as_slice(), |_: &str| true);
     Ok(platform.sources.digest(&found.project, &resolved.commit.id, is_seen).await?)
 }
 

@@ -2,6 +2,9 @@
 
 mod data_stores;
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
 use blueprint::Scope;
 use jiff::Timestamp;
 use model::{
@@ -11,6 +14,7 @@ use reconcile::wiring;
 use store::databases::DatabaseRow;
 use store::key_values::KeyValueRow;
 use store::services::ServiceRow;
+use store::values::Given;
 use uuid::Uuid;
 
 use super::read::{Found, compose};
@@ -35,6 +39,8 @@ enum Pen {
 /// A Blueprint with everything its parts have or would have.
 pub(super) struct Picture {
     pub(super) scopes: Vec<ScopePicture>,
+    /// Whether something in it is not written down yet, or only as it was.
+    pub(super) is_imagined: bool,
 }
 
 /// One environment.
@@ -48,6 +54,8 @@ pub(super) struct ScopePicture {
     /// What a person should know of its references.
     pub(super) notes: Vec<String>,
     pub(super) wiring: wiring::Facts,
+    /// Whether something in it is not written down yet.
+    is_imagined: bool,
 }
 
 pub(super) struct ServicePicture {
@@ -106,28 +114,31 @@ fn draw(platform: &Platform, pen: Pen, found: &Found, request: &Request) -> Resu
     // What belongs to no environment comes first: the others may refer to its secrets.
     let mut order: Vec<usize> = (0..declared.len()).collect();
     order.sort_by_key(|index| !is_root(&declared[*index]));
+    let elsewhere = Arc::new(wire_facts::elsewhere(declared));
     let mut root: Option<wiring::Facts> = None;
+    let mut shared: Option<Arc<wiring::Facts>> = None;
+    let mut is_imagined = false;
     for index in order {
         let picture = &scopes[index];
         let mut facts =
             wire_facts::facts(platform, found, &declared[index], picture, &request.set)?;
-        facts.elsewhere = wire_facts::elsewhere(declared, index);
-        if is_root(&declared[index]) {
-            facts.elsewhere.clear();
-        } else {
-            facts.root = root.clone().map(Box::new);
+        if !is_root(&declared[index]) {
+            facts.environment.clone_from(&declared[index].environment);
+            facts.elsewhere = Arc::clone(&elsewhere);
+            shared = shared.or_else(|| root.take().map(Arc::new));
+            facts.root.clone_from(&shared);
         }
         let pen = pen_of(pen, request, &picture.environment);
         let picture = &mut scopes[index];
         picture.wiring = facts;
-        generate_secrets(platform, pen, picture)?;
+        is_imagined |= picture.is_imagined | generate_secrets(platform, pen, picture)?;
         if is_root(&declared[index]) {
             wire_facts::join(root.get_or_insert_default(), picture.wiring.clone());
-        } else if let Some(root) = &root {
+        } else if let Some(root) = &shared {
             picture.notes = wire_facts::out_of_reach(platform, &declared[index], picture, root);
         }
     }
-    Ok(Picture { scopes })
+    Ok(Picture { scopes, is_imagined })
 }
 
 /// A commit that was asked for is taken for one environment; the others are only looked at.
@@ -143,23 +154,38 @@ fn draw_scope(
     request: &Request,
     scope: &Scope,
 ) -> Result<ScopePicture, Error> {
-    let known = environment(platform, Pen::Imagine, found, scope)?;
+    let (known, is_new) = environment(platform, Pen::Imagine, found, scope)?;
     let pen = pen_of(pen, request, &known);
-    let environment = environment(platform, pen, found, scope)?;
+    let (environment, _) = environment(platform, pen, found, scope)?;
     // Of a commit that was asked for, only the services that are meant are written down; of
     // everything else, only what they need and nobody has made yet.
     let keeps_others = request.commit.is_some();
     let was_stopped = environments::is_stopped(platform, &environment.id)?;
     // Services first: of a service and a data store of one name, the service has the plain one.
+    let before = store::services::list(&platform.store, &environment.id)?;
+    let is_other = |service: &Service| keeps_others && !request.only.contains(&service.name);
+    let own = scope.services.iter().filter(|service| !is_other(service));
+    let written = match pen {
+        Pen::Imagine => Vec::new(),
+        Pen::Write => {
+            let own: Vec<&Service> = own.collect();
+            store::services::upsert_all(&platform.store, &environment.id, &own, Timestamp::now())?
+        }
+    };
+    let known: HashMap<&str, &ServiceRow> =
+        before.iter().chain(&written).map(|row| (row.name(), row)).collect();
+    let mut is_imagined = is_new;
     let mut services = Vec::new();
     for service in &scope.services {
-        let is_other = keeps_others && !request.only.contains(&service.name);
-        let known = store::services::by_name(&platform.store, &environment.id, &service.name)?;
-        let row = match known {
-            Some(row) if is_other => row,
-            _ if is_other => service_row(platform, Pen::Imagine, &environment.id, service)?,
-            _ => service_row(platform, pen, &environment.id, service)?,
+        let row = match known.get(service.name.as_str()) {
+            Some(row) if is_other(service) => (*row).clone(),
+            Some(row) => ServiceRow { definition: service.clone(), ..(*row).clone() },
+            None => {
+                is_imagined = true;
+                imagined_service(&environment.id, service)
+            }
         };
+        is_imagined |= row.public_host.is_none() && service.is_public();
         let commit = found.commit_of(service).clone();
         services.push(ServicePicture { row, was_stopped, commit });
     }
@@ -173,7 +199,12 @@ fn draw_scope(
         later.details.push("workflows come with a later version".to_owned());
         changes.push(later);
     }
-    changes.extend(unmanaged(platform, scope, &environment)?);
+    // A data store that is new, or asked for with another password.
+    let is_kept = |change: &Change| {
+        change.action == ChangeAction::Keep || change.action == ChangeAction::Unmanaged
+    };
+    is_imagined |= !changes.iter().all(is_kept) || data_stores::has_passwords(scope);
+    changes.extend(unmanaged(platform, scope, &before, &environment)?);
     if pen == Pen::Write && found.is_compose {
         compose::keep(platform, &environment.id, request)?;
     }
@@ -190,6 +221,7 @@ fn draw_scope(
         databases,
         key_values,
         changes,
+        is_imagined,
     })
 }
 
@@ -198,54 +230,43 @@ fn environment(
     pen: Pen,
     found: &Found,
     scope: &Scope,
-) -> Result<Environment, Error> {
+) -> Result<(Environment, bool), Error> {
     let project_name = scope.project.as_deref().unwrap_or(&found.project);
     let name = scope.environment.as_deref().unwrap_or(DEFAULT_ENVIRONMENT);
     if pen == Pen::Write {
         let project = store::projects::upsert(&platform.store, project_name, &found.source.path)?;
-        return Ok(store::environments::upsert(&platform.store, &project.id, name)?);
+        return Ok((store::environments::upsert(&platform.store, &project.id, name)?, false));
     }
     let project = store::projects::by_name(&platform.store, project_name)?;
     let known = match &project {
         Some(project) => store::environments::by_name(&platform.store, &project.id, name)?,
         None => None,
     };
-    Ok(known.unwrap_or_else(|| Environment {
+    let is_new = known.is_none();
+    let environment = known.unwrap_or_else(|| Environment {
         id: EnvironmentId::from_uuid(Uuid::now_v7()),
         project_id: project
             .map_or_else(|| ProjectId::from_uuid(Uuid::now_v7()), |project: Project| project.id),
         name: name.to_owned(),
-    }))
+    });
+    Ok((environment, is_new))
 }
 
-fn service_row(
-    platform: &Platform,
-    pen: Pen,
-    environment_id: &EnvironmentId,
-    service: &Service,
-) -> Result<ServiceRow, Error> {
-    let now = Timestamp::now();
-    if pen == Pen::Write {
-        return Ok(store::services::upsert(&platform.store, environment_id, service, now)?);
-    }
-    let known = store::services::by_name(&platform.store, environment_id, &service.name)?;
+fn imagined_service(environment_id: &EnvironmentId, service: &Service) -> ServiceRow {
     let slug = store::slug::slug(&service.name);
-    Ok(match known {
-        Some(row) => ServiceRow { definition: service.clone(), ..row },
-        None => ServiceRow {
-            id: ServiceId::from_uuid(Uuid::now_v7()),
-            environment_id: environment_id.clone(),
-            definition: service.clone(),
-            public_host: service.is_public().then(|| slug.clone()),
-            slug,
-            uid: 0,
-            port_hint: 0,
-            hook_done: false,
-            suspended: false,
-            blueprint_hash: None,
-            created_at: now,
-        },
-    })
+    ServiceRow {
+        id: ServiceId::from_uuid(Uuid::now_v7()),
+        environment_id: environment_id.clone(),
+        definition: service.clone(),
+        public_host: service.is_public().then(|| slug.clone()),
+        slug,
+        uid: 0,
+        port_hint: 0,
+        hook_done: false,
+        suspended: false,
+        blueprint_hash: None,
+        created_at: Timestamp::now(),
+    }
 }
 
 fn change(noun: Noun, kind: String, name: &str, environment: &Environment) -> Change {
@@ -263,8 +284,15 @@ fn change(noun: Noun, kind: String, name: &str, environment: &Environment) -> Ch
 fn unmanaged(
     platform: &Platform,
     scope: &Scope,
+    before: &[ServiceRow],
     environment: &Environment,
 ) -> Result<Vec<Change>, Error> {
+    let names = |names: &mut dyn Iterator<Item = &str>| -> HashSet<String> {
+        names.map(str::to_owned).collect()
+    };
+    let services = names(&mut scope.services.iter().map(|service| service.name.as_str()));
+    let databases = names(&mut scope.databases.iter().map(|database| database.name.as_str()));
+    let key_values = names(&mut scope.key_values.iter().map(|key_value| key_value.name.as_str()));
     let mut changes = Vec::new();
     let mut note = |noun, kind: &str, name: &str| {
         let mut change = change(noun, kind.to_owned(), name, environment);
@@ -272,47 +300,42 @@ fn unmanaged(
         change.details.push("no longer in the file; it goes on as it is".to_owned());
         changes.push(change);
     };
-    for row in store::services::list(&platform.store, &environment.id)? {
-        if !scope.services.iter().any(|service| service.name == row.definition.name) {
+    for row in before {
+        if !services.contains(row.name()) {
             note(Noun::Service, &super::kind_of(&row.definition), &row.definition.name);
         }
     }
     for row in store::databases::list(&platform.store, &environment.id)? {
-        if !scope.databases.iter().any(|database| database.name == row.definition.name) {
+        if !databases.contains(row.name()) {
             note(Noun::Database, "postgres", &row.definition.name);
         }
     }
     for row in store::key_values::list(&platform.store, &environment.id)? {
-        if !scope.key_values.iter().any(|key_value| key_value.name == row.definition.name) {
+        if !key_values.contains(row.name()) {
             note(Noun::KeyValue, "key value", &row.definition.name);
         }
     }
     Ok(changes)
 }
 
-/// Values of `generateValue: true`: made once, kept for ever. An imagined one is any text.
+/// Values of `generateValue: true`: made once, kept for ever. An imagined one is any text. Says
+/// whether there are imagined ones.
 fn generate_secrets(
     platform: &Platform,
     pen: Pen,
     picture: &mut ScopePicture,
-) -> Result<(), Error> {
-    for (owner, key) in wiring::wanted_secrets(&picture.wiring) {
-        let value = store::secrets::generate_value();
-        let value = match pen {
-            Pen::Imagine => value,
-            Pen::Write => store::values::set_if_absent(
-                &platform.store,
-                store::values::Slot {
-                    environment_id: &picture.environment.id,
-                    owner: &owner,
-                    key: &key,
-                },
-                &value,
-                ValueOrigin::Generated,
-                Timestamp::now(),
-            )?,
-        };
-        wire_facts::add_value(&mut picture.wiring, owner, key, &value);
+) -> Result<bool, Error> {
+    let wanted = wiring::wanted_secrets(&picture.wiring).into_iter();
+    let made = |(owner, key)| Given { owner, key, value: store::secrets::generate_value() };
+    let mut values: Vec<Given> = wanted.map(made).collect();
+    let is_imagined = pen == Pen::Imagine && !values.is_empty();
+    if pen == Pen::Write && !values.is_empty() {
+        let (environment_id, how) =
+            (&picture.environment.id, (ValueOrigin::Generated, Timestamp::now()));
+        values = store::values::set_absent(&platform.store, environment_id, values, how)?;
     }
-    Ok(())
+    for value in values {
+        wire_facts::add_value(&mut picture.wiring, value, ValueOrigin::Generated);
+    }
+    Ok(is_imagined)
 }

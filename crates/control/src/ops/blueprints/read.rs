@@ -3,7 +3,7 @@
 pub(super) mod compose;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use blueprint::{Blueprint, Code, Finding, Mode, ReadOptions};
@@ -53,9 +53,23 @@ pub(crate) struct Remembered {
     pub(crate) sources: Option<String>,
 }
 
+/// A project that this directory could be meant for: it has the name that the directory would
+/// give its own, and was applied from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Twin {
+    /// Its name.
+    pub project: String,
+    /// Where it was applied from.
+    pub source: String,
+    /// Whether nothing is there any more: it was moved here, most likely.
+    pub is_gone: bool,
+}
+
 /// A Blueprint that was read.
 pub(super) struct Found {
     pub(super) project: String,
+    /// Another project that may be meant; nobody has said yet which.
+    pub(super) twin: Option<Twin>,
     pub(super) blueprint_file: String,
     pub(super) understood: Understood,
     pub(super) source: Source,
@@ -122,8 +136,8 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
                 .hint("give the directory of the repository: `gable up PATH`"),
         )
     })?;
-    let project = match &request.project {
-        Some(name) => name.clone(),
+    let (project, twin) = match &request.project {
+        Some(name) => (name.clone(), None),
         None => project_name(platform, &path)?,
     };
     let snapshot = match &request.commit {
@@ -174,6 +188,7 @@ pub(super) async fn read(platform: &Platform, request: &Request) -> Result<Found
             sources: Some(project.clone()),
         },
         project,
+        twin,
         blueprint_file,
         is_compose,
         refreshes_images: request.refreshes_images,
@@ -243,19 +258,32 @@ async fn take_root(
     Ok(())
 }
 
-/// The directory's name; of two directories with one name the second gets a number.
-fn project_name(platform: &Platform, path: &Path) -> Result<String, Error> {
+/// The name of the project that was applied from this directory, or else the directory's own; of
+/// two directories with one name the second gets a number, and the first is its twin.
+fn project_name(platform: &Platform, path: &Path) -> Result<(String, Option<Twin>), Error> {
+    let source = path.display().to_string();
+    let projects = store::projects::list(&platform.store)?;
+    let mut own = BTreeSet::new();
+    for project in projects.iter().filter(|project| project.source == source) {
+        own.insert(super::sources_of_project(platform, project.name.clone())?);
+    }
+    if own.len() == 1 {
+        return Ok((own.pop_first().unwrap_or_default(), None));
+    }
     let base = path.file_name().map_or_else(|| "project".into(), |name| name.to_string_lossy());
     let base = slug(&base);
-    let source = path.display().to_string();
-    for number in 1.. {
-        let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
-        match store::projects::by_name(&platform.store, &name)? {
-            Some(project) if project.source != source => {}
-            _ => return Ok(name),
-        }
-    }
-    Ok(base)
+    let elsewhere: BTreeMap<&str, &str> = projects
+        .iter()
+        .filter(|project| project.source != source)
+        .map(|project| (project.name.as_str(), project.source.as_str()))
+        .collect();
+    let Some(other) = elsewhere.get(base.as_str()) else { return Ok((base, None)) };
+    let name = store::slug::numbered(&base).find(|name| !elsewhere.contains_key(name.as_str()));
+    let name = name.unwrap_or_else(|| base.clone());
+    let is_known = projects.iter().any(|project| project.name == name);
+    let twin =
+        Twin { project: base, source: (*other).to_owned(), is_gone: !Path::new(other).exists() };
+    Ok((name, (!is_known).then_some(twin)))
 }
 
 /// Letters, digits and hyphens only.

@@ -1,16 +1,20 @@
 //! What the wiring is told.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use blueprint::Scope;
-use model::{EnvOwner, EnvSource, ServiceReference, ValueOrigin};
+use model::{EnvSource, ServiceReference, ValueOrigin};
 use reconcile::wiring::{
     DatabaseFacts, Elsewhere, External, Facts, GitFacts, KeyValueFacts, ServiceFacts, StoredValue,
 };
 use secrecy::SecretString;
 use store::services::ServiceRow;
+use store::values::Given;
 
 use super::facts::{ScopePicture, ServicePicture};
 use super::read::Found;
-use super::{Assignment, meant};
+use super::{Assignment, given};
 use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
@@ -66,7 +70,8 @@ pub(super) fn facts(
         groups: scope.env_groups.clone(),
         values: stored_values(platform, picture)?,
         root: None,
-        elsewhere: Vec::new(),
+        environment: None,
+        elsewhere: Arc::default(),
         given: found.understood.given.clone(),
         operator_env: platform.operator_env(),
         cpu_count: std::thread::available_parallelism()
@@ -77,17 +82,15 @@ pub(super) fn facts(
     Ok(facts)
 }
 
-/// What the other environments of the file have.
-pub(super) fn elsewhere(scopes: &[Scope], own: usize) -> Vec<Elsewhere> {
-    let others = scopes.iter().enumerate().filter(|(index, _)| *index != own);
-    others
-        .filter_map(|(_, scope)| Some((scope.environment.clone()?, scope)))
-        .flat_map(|(environment, scope)| {
-            names_of(scope)
-                .map(|name| Elsewhere { environment: environment.clone(), name: name.to_owned() })
-                .collect::<Vec<_>>()
-        })
-        .collect()
+/// What the environments of the file have.
+pub(super) fn elsewhere(scopes: &[Scope]) -> Elsewhere {
+    let mut all = Elsewhere::default();
+    for scope in scopes {
+        if let Some(environment) = &scope.environment {
+            names_of(scope).for_each(|name| all.note(environment, name));
+        }
+    }
+    all
 }
 
 fn names_of(scope: &Scope) -> impl Iterator<Item = &str> {
@@ -120,12 +123,11 @@ pub(super) fn out_of_reach(
     if !platform.driver.isolates_network() {
         return Vec::new();
     }
-    let own: Vec<&str> = names_of(scope).collect();
-    let in_root = |name: &str| {
-        root.databases.iter().any(|facts| facts.database.name == name)
-            || root.key_values.iter().any(|facts| facts.key_value.name == name)
-            || root.services.iter().any(|facts| facts.service.name == name)
-    };
+    let own: HashSet<&str> = names_of(scope).collect();
+    let databases = root.databases.iter().map(|facts| facts.database.name.as_str());
+    let key_values = root.key_values.iter().map(|facts| facts.key_value.name.as_str());
+    let services = root.services.iter().map(|facts| facts.service.name.as_str());
+    let in_root: HashSet<&str> = databases.chain(key_values).chain(services).collect();
     let mut notes = Vec::new();
     for service in &scope.services {
         for variable in &service.env {
@@ -134,7 +136,7 @@ pub(super) fn out_of_reach(
                 EnvSource::FromService { name, reference: ServiceReference::Property(_) } => name,
                 _ => continue,
             };
-            if !own.contains(&name.as_str()) && in_root(name) {
+            if !own.contains(name.as_str()) && in_root.contains(name.as_str()) {
                 notes.push(format!(
                     "{}: {} leads to {name}, which belongs to no environment; each environment has \
                      a network of its own here, so {} gets its address and cannot reach it: \
@@ -195,25 +197,13 @@ fn stored_values(platform: &Platform, picture: &ScopePicture) -> Result<Vec<Stor
 
 /// Values that came with the request: written down by then, or only imagined.
 fn add_assignments(facts: &mut Facts, scope: &Scope, set: &[Assignment]) {
-    for assignment in set {
-        for (service, key) in meant(assignment, &scope.services) {
-            let owner = EnvOwner::Service(service.name.clone());
-            facts.values.retain(|value| value.owner != owner || value.key != key);
-            facts.values.push(StoredValue {
-                owner,
-                key,
-                value: assignment.value.clone(),
-                origin: ValueOrigin::Operator,
-            });
-        }
+    // The wiring takes the last of two values for one variable.
+    for value in given(set, &scope.services) {
+        add_value(facts, value, ValueOrigin::Operator);
     }
 }
 
-pub(super) fn add_value(facts: &mut Facts, owner: EnvOwner, key: String, value: &SecretString) {
-    facts.values.push(StoredValue {
-        owner,
-        key,
-        value: value.clone(),
-        origin: ValueOrigin::Generated,
-    });
+pub(super) fn add_value(facts: &mut Facts, given: Given, origin: ValueOrigin) {
+    let Given { owner, key, value } = given;
+    facts.values.push(StoredValue { owner, key, value, origin });
 }

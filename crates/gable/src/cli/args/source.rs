@@ -55,7 +55,8 @@ pub(crate) struct SourceArgs {
     /// Read the file as Render does, without repairs
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Name of the project [default: from the file, or the folder]
+    /// Name of the project [default: from the file, or the folder]; the name of one that runs from
+    /// another folder takes that one over, with its data
     #[arg(long, value_name = "NAME")]
     pub(crate) project: Option<String>,
     /// A value that the file leaves open; it is kept

@@ -12,8 +12,6 @@ use crate::cli::args::ReadingArgs;
 use crate::cli::source;
 use crate::cli::stop::Stop;
 
-/// Files name files that name files, so often at most; the server has the same limit.
-const ROUNDS_MAX: usize = 8;
 /// Largest file that compose files name and that is read.
 const FILE_LIMIT_BYTES: u64 = 16 << 20;
 
@@ -52,7 +50,7 @@ impl Compose {
             home_dir: std::env::var("HOME").ok(),
         };
         let mut reading = compose::read(&input);
-        for _ in 0..ROUNDS_MAX {
+        for _ in 0..compose::ROUNDS_MAX {
             for name in std::mem::take(&mut reading.needs) {
                 let text = look_up(&root, &name)?;
                 input.more_files.insert(name, text);
@@ -62,9 +60,8 @@ impl Compose {
                 break;
             }
         }
-        if let Some(name) = reading.needs.first() {
-            return Err(Stop::usage(format!("{name} is named over too many other files"))
-                .hint("let the compose files include it directly"));
+        if !reading.needs.is_empty() {
+            reading.problems.push(compose::too_deep(&input, &reading.needs));
         }
         Ok(Self { input, reading: reading.refused_by(mistakes), root: root_known })
     }

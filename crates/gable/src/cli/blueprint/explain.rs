@@ -8,7 +8,7 @@ use super::files::{Files, STDIN};
 use crate::cli::args::{ExplainFieldArgs, ReadingArgs};
 use crate::cli::paint::Paint;
 use crate::cli::printer::Printer;
-use crate::cli::render::{self, Table};
+use crate::cli::render::Table;
 use crate::cli::stop::{DONE, FAILED, Outcome, Stop};
 
 /// Columns that a value takes at most.
@@ -89,7 +89,7 @@ fn explain_files(
         table.row([
             paint.dim(&place(one)),
             one.path.clone(),
-            render::clip(&one.value, VALUE_COLUMNS_MAX),
+            paint.clip(&one.value, VALUE_COLUMNS_MAX),
             treatment(one.treatment, as_before, paint),
             paint.dim(&one.why),
         ]);

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use wire::{Action, Change, Finding, Missing, PlanReply, Severity, Source};
+use wire::{Action, Change, Finding, Missing, PlanReply, Problem, Severity, Source, Twin};
 
 use super::table::Table;
-use super::unset::{full_key, unset};
+use super::unset::{ANY_KEY, set_with, unset};
 use super::{count, indent};
 use crate::cli::paint::Paint;
+use crate::cli::stop::Stop;
 
 /// Repairs that are listed before the rest is only counted.
 const REPAIRS_MAX: usize = 8;
@@ -28,8 +29,36 @@ pub(crate) fn plan(plan: &PlanReply, paint: Paint) -> String {
         section(changes(&plan.changes, paint));
         section(missing(&plan.missing, paint));
     }
-    section(notes(plan, paint));
+    section(twin(plan, paint) + &notes(plan, paint));
     text
+}
+
+/// Another project that may be meant, as a reason to stop.
+pub(crate) fn which_project(twin: &Twin, own: &str) -> Stop {
+    let Twin { project, source, gone } = twin;
+    let why = if *gone { ", which is gone" } else { "" };
+    let message = format!("`{project}` was applied from {source}{why}");
+    Stop::failed(
+        Problem::new("project-exists", message)
+            .detail(format!(
+                "this folder would become `{own}`, with databases and values of its own"
+            ))
+            .hint(format!(
+                "`--project {project}` goes on with that one and its data, `--project {own}` starts another one"
+            )),
+    )
+}
+
+/// The same as a line of a plan.
+fn twin(plan: &PlanReply, paint: Paint) -> String {
+    let Some(Twin { project, source, gone }) = &plan.twin else { return String::new() };
+    let why = if *gone { ", which is gone" } else { "" };
+    let text = format!(
+        "`{project}` was applied from {source}{why}; this folder would become `{}`, with databases \
+         of its own: `--project {project}` goes on with that one",
+        plan.project
+    );
+    indent(&format!("{} {text}", paint.careful("note:")), 2)
 }
 
 fn header(plan: &PlanReply, paint: Paint) -> String {
@@ -155,8 +184,12 @@ fn missing(missing: &[Missing], paint: Paint) -> String {
         table.row([paint.careful("unset"), one.what, paint.dim(&one.why)]);
     }
     let mut text = table.render(2);
-    if let Some(first) = missing.first() {
-        let advice = format!("give values with `--set {}=…` or `--env-file`", full_key(first));
+    let first = missing.iter().find(|value| value.key != ANY_KEY);
+    if let Some(first) = first.or(missing.first()) {
+        // What a group holds nobody knows: each of its variables is given like this one.
+        let key = if first.key == ANY_KEY { "KEY" } else { first.key.as_str() };
+        let example = Missing { key: key.to_owned(), ..first.clone() };
+        let advice = format!("give values with `{}` or `--env-file`", set_with(&example));
         text.push_str(&format!("  {}\n", paint.dim(&advice)));
     }
     text
@@ -196,6 +229,27 @@ mod tests {
 
           note: node 22 is asked for and 20 is installed
         ");
+    }
+
+    #[test]
+    fn commands_that_are_shown_can_be_typed() {
+        let mut reply = fixtures::first_plan();
+        let advice = |reply: &PlanReply| {
+            let text = missing(&reply.missing, Paint::plain());
+            text.lines().last().unwrap_or_default().trim().to_owned()
+        };
+        reply.missing[0].key = ANY_KEY.to_owned();
+        assert_eq!(advice(&reply), "give values with `--set api.KEY=…` or `--env-file`");
+        let named = Missing {
+            service: "my api's".to_owned(),
+            key: "STRIPE".to_owned(),
+            ..reply.missing[0].clone()
+        };
+        reply.missing.push(named);
+        assert_eq!(
+            advice(&reply),
+            "give values with `--set 'my api'\\''s.STRIPE=…'` or `--env-file`"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use wire::{
     ServiceState, ServiceStatus, Status,
 };
 
-use super::table::{Table, clip, width};
+use super::table::{Table, width};
 use super::unset::unset;
 use super::{bytes, indent, since};
 use crate::cli::paint::Paint;
@@ -118,7 +118,7 @@ fn service_state(service: &ServiceStatus, now: Timestamp, paint: Paint) -> Strin
     let failure = service.deploy.as_ref().and_then(|deploy| deploy.failure.as_ref());
     let is_told = is_bad(service.state) && failure.is_some();
     if !service.state_detail.is_empty() && !is_told {
-        details.push(clip(&service.state_detail, DETAIL_COLUMNS_MAX));
+        details.push(paint.clip(&service.state_detail, DETAIL_COLUMNS_MAX));
     }
     if details.is_empty() { word } else { format!("{word} {}", paint.dim(&details.join(", "))) }
 }

@@ -1,5 +1,7 @@
 //! Variables without a value, one line for each service.
 
+use std::collections::HashMap;
+
 use wire::Missing;
 
 /// What one service lacks.
@@ -20,11 +22,14 @@ pub(crate) fn unset(missing: &[Missing]) -> Vec<Unset> {
     environments.sort_unstable();
     environments.dedup();
     let mut services: Vec<(&str, &str)> = Vec::new();
+    let mut own: HashMap<(&str, &str), Vec<&Missing>> = HashMap::new();
     for value in missing {
         let service = (value.environment.as_str(), value.service.as_str());
-        if !services.contains(&service) {
+        let values = own.entry(service).or_default();
+        if values.is_empty() {
             services.push(service);
         }
+        values.push(value);
     }
     services
         .into_iter()
@@ -34,13 +39,13 @@ pub(crate) fn unset(missing: &[Missing]) -> Vec<Unset> {
                 _ if service.is_empty() => environment.to_owned(),
                 _ => format!("{environment}/{service}"),
             };
-            let own = missing
-                .iter()
-                .filter(|value| value.environment == environment && value.service == service);
-            of_service(&name, &own.collect::<Vec<_>>())
+            of_service(&name, &own[&(environment, service)])
         })
         .collect()
 }
+
+/// The key that stands for all variables of a group that nobody declares.
+pub(crate) const ANY_KEY: &str = "*";
 
 /// How a variable is named on the command line: `api.KEY`, or `KEY` where compose files name it.
 pub(crate) fn full_key(missing: &Missing) -> String {
@@ -50,16 +55,34 @@ pub(crate) fn full_key(missing: &Missing) -> String {
     }
 }
 
+/// The words that give a variable a value, as a shell takes them.
+pub(super) fn set_with(missing: &Missing) -> String {
+    let name = full_key(missing);
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@%+,".contains(letter);
+    match name.chars().all(is_plain) {
+        true => format!("--set {name}=…"),
+        false => format!("--set '{}=…'", name.replace('\'', "'\\''")),
+    }
+}
+
+/// The key in a list.
+fn shown(key: &str) -> &str {
+    if key == ANY_KEY { "all of a group" } else { key }
+}
+
 fn of_service(name: &str, missing: &[&Missing]) -> Unset {
     let why = missing.first().map(|first| first.why.clone()).unwrap_or_default();
     let is_same = missing.iter().all(|value| value.why == why);
     match missing {
         [one] if name.is_empty() => Unset { what: one.key.clone(), why, is_many: false },
+        [one] if one.key == ANY_KEY => {
+            Unset { what: format!("{name}: {}", shown(&one.key)), why, is_many: false }
+        }
         [one] => Unset { what: format!("{name}.{}", one.key), why, is_many: false },
         many => {
             let keys = many.iter().map(|value| match is_same {
-                true => value.key.clone(),
-                false => format!("{} ({})", value.key, value.why),
+                true => shown(&value.key).to_owned(),
+                false => format!("{} ({})", shown(&value.key), value.why),
             });
             let keys = keys.collect::<Vec<_>>().join(", ");
             let what = if name.is_empty() { keys } else { format!("{name}: {keys}") };
@@ -112,6 +135,7 @@ mod tests {
             &[("A, B", "the file names it")],
         );
         check(&[("p", "", "A", "x"), ("p", "api", "A", "y")], &[("A", "x"), ("api.A", "y")]);
+        check(&[("p", "api", "*", "no `g`")], &[("api: all of a group", "no `g`")]);
         check(&[], &[]);
     }
 }

@@ -2,7 +2,7 @@
 
 use wire::EnvEntry;
 
-use super::table::{Table, clip};
+use super::table::Table;
 use crate::cli::paint::Paint;
 
 /// Columns that a value takes at most, unless secrets are shown.
@@ -38,7 +38,7 @@ fn value(entry: &EnvEntry, is_whole: bool, paint: Paint) -> String {
         (None, true) => paint.dim(MASK),
         (Some(value), true) => {
             let line = value.replace('\n', "⏎");
-            if is_whole { line } else { clip(&line, VALUE_COLUMNS_MAX) }
+            if is_whole { line } else { paint.clip(&line, VALUE_COLUMNS_MAX) }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Questions to the person.
 
-use wire::{Assignment, Missing, Problem};
+use wire::{Assignment, Missing, Problem, Twin};
 
 use crate::cli::printer::Printer;
-use crate::cli::render::full_key;
+use crate::cli::render::{self, ANY_KEY, full_key};
 use crate::cli::stop::{INTERRUPTED, Stop};
 use crate::cli::terminal::{self, Typed};
 
@@ -13,12 +13,12 @@ use crate::cli::terminal::{self, Typed};
 /// When the person gives up, or the terminal cannot be read.
 pub(crate) fn values(printer: Printer, missing: &[Missing]) -> Result<Vec<Assignment>, Stop> {
     let mut set = Vec::new();
-    if missing.is_empty() {
+    if missing.iter().all(|value| value.key == ANY_KEY) {
         return Ok(set);
     }
     let paint = printer.err();
     printer.say("These values are yours to give. They are not shown; Enter leaves one unset.");
-    for value in missing {
+    for value in missing.iter().filter(|value| value.key != ANY_KEY) {
         let name = full_key(value);
         let Some(text) = unseen(printer, &format!("  {} ", paint.bold(&name)))? else { break };
         if !text.is_empty() {
@@ -48,6 +48,28 @@ pub(crate) fn unseen(printer: Printer, question: &str) -> Result<Option<String>,
         Typed::Line(line) => Ok(Some(line)),
         Typed::End => Ok(None),
         Typed::Interrupt => Err(Stop::quiet(INTERRUPTED)),
+    }
+}
+
+/// Asks which project a folder is meant for: the one of its name, or one of its own.
+///
+/// # Errors
+/// When neither is wanted, or the terminal cannot be read.
+pub(crate) fn project(printer: Printer, twin: &Twin, own: &str) -> Result<String, Stop> {
+    let Twin { project, source, gone } = twin;
+    let why = if *gone { ", which is gone" } else { "" };
+    printer.say(&format!("`{project}` was applied from {source}{why}."));
+    let question = match gone {
+        true => format!("Was it moved here, and is `{project}` to go on with its data?"),
+        false => format!("Is `{project}` to go on from this folder, with its data?"),
+    };
+    if agreement(printer, &question)? {
+        return Ok(project.clone());
+    }
+    let question = format!("Is this another one, `{own}`, with databases of its own?");
+    match agreement(printer, &question)? {
+        true => Ok(own.to_owned()),
+        false => Err(render::which_project(twin, own)),
     }
 }
 

@@ -19,7 +19,9 @@ fn what_nobody_gives_stays_unset_and_is_named_with_what_to_do() {
     );
     web.service.groups.push("dashboard".to_owned());
     let mut facts = facts(vec![web, service("cron", ServiceKind::Cron, Vec::new())]);
-    facts.elsewhere.push(Elsewhere { environment: "staging".to_owned(), name: "nodb".to_owned() });
+    let mut elsewhere = Elsewhere::default();
+    elsewhere.note("staging", "nodb");
+    facts.elsewhere = std::sync::Arc::new(elsewhere);
     let resolution = resolve(&facts);
     assert_eq!(
         whys(&resolution),
@@ -40,7 +42,7 @@ fn what_nobody_gives_stays_unset_and_is_named_with_what_to_do() {
         "there is one in `staging`, which is kept apart from this environment; declare `nodb`, or \
          give it with `--set web.URL=…`; without a value it stays unset"
     );
-    assert_eq!(url.set_with, "--set web.URL=");
+    assert_eq!(url.set_with, "--set web.URL=…");
     assert_eq!(value(&resolution, "web", "STRIPE"), None);
     assert_eq!(variable(&resolution, "web", "STRIPE").origin, Origin::Asked);
     let can_be_given: Vec<&str> = resolution

@@ -203,6 +203,13 @@ fn compose_store(origin: Option<&StoreOrigin>) -> ComposeStore {
     }
 }
 
+/// Whether the file names passwords, which may be others than those that are written down.
+pub(super) fn has_passwords(scope: &Scope) -> bool {
+    let databases = scope.database_settings.values().filter_map(|one| one.compose.as_ref());
+    let key_values = scope.key_value_settings.values().filter_map(|one| one.compose.as_ref());
+    databases.chain(key_values).any(|origin| origin.password.is_some())
+}
+
 fn password(origin: Option<&StoreOrigin>) -> Option<SecretString> {
     origin?.password.clone().map(SecretString::from)
 }

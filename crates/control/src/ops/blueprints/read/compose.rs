@@ -20,8 +20,6 @@ use crate::error::Error;
 use crate::ops::blueprints::DEFAULT_ENVIRONMENT;
 use crate::platform::Platform;
 
-/// Files name files that name files, so often at most.
-const ROUNDS_MAX: usize = 8;
 /// Under this name the values are kept that a person gave for variables of compose files.
 const VARIABLES: &str = "compose file";
 
@@ -64,15 +62,16 @@ pub(super) async fn read(
         home_dir: std::env::var("HOME").ok(),
     };
     let mut reading = compose::read(&input);
-    for _ in 0..ROUNDS_MAX {
+    for _ in 0..compose::ROUNDS_MAX {
         if reading.needs.is_empty() {
             break;
         }
-        for name in std::mem::take(&mut reading.needs) {
-            let text = look_up(platform, place, &name).await?;
-            input.more_files.insert(name, text);
-        }
+        let needs = std::mem::take(&mut reading.needs);
+        input.more_files.extend(look_up(platform, place, needs).await?);
         reading = compose::read(&input);
+    }
+    if !reading.needs.is_empty() {
+        reading.problems.push(compose::too_deep(&input, &reading.needs));
     }
     let reading = reading.refused_by(mistakes);
     let mut blueprint = reading.blueprint;
@@ -111,7 +110,8 @@ async fn variables(
 ) -> Result<(BTreeMap<String, String>, Vec<Finding>), Error> {
     let mut mistakes = Vec::new();
     let name = if folder.is_empty() { ".env".to_owned() } else { format!("{folder}/.env") };
-    let text = look_up(platform, place, &name).await?;
+    let mut found = look_up(platform, place, vec![name.clone()]).await?;
+    let text = found.remove(&name).flatten();
     if let Some(text) = &text {
         match compose::read_env_file(&name, text, &variables) {
             Ok(own) => variables.extend(own),
@@ -173,25 +173,25 @@ pub(crate) fn keep(
     Ok(())
 }
 
-/// A file of the commit, or of the working tree where git does not know it.
+/// Files of the commit, or of the working tree where git does not know them; `None` for those that
+/// are not there.
 async fn look_up(
     platform: &Platform,
     place: &Place<'_>,
-    name: &str,
-) -> Result<Option<String>, Error> {
-    let known = platform.sources.read_file(place.project, place.commit_id, name).await?;
-    let bytes = match known {
-        Some(bytes) => bytes,
-        None => match place.tree.as_deref().and_then(|tree| disk::file(tree, name)) {
-            Some(bytes) => bytes,
-            None => return Ok(None),
-        },
-    };
-    String::from_utf8(bytes).map(Some).map_err(|_| {
-        Problem::new("blueprint-not-text", format!("{name} is not UTF-8 text"))
-            .hint("save it as UTF-8")
-            .into()
-    })
+    names: Vec<String>,
+) -> Result<BTreeMap<String, Option<String>>, Error> {
+    let mut known = platform.sources.read_files(place.project, place.commit_id, &names).await?;
+    let mut found = BTreeMap::new();
+    for name in names {
+        let on_disk = || place.tree.as_deref().and_then(|tree| disk::file(tree, &name));
+        let text = known.remove(&name).or_else(on_disk).map(String::from_utf8);
+        let text = text.transpose().map_err(|_| {
+            Problem::new("blueprint-not-text", format!("{name} is not UTF-8 text"))
+                .hint("save it as UTF-8")
+        })?;
+        found.insert(name, text);
+    }
+    Ok(found)
 }
 
 fn parent(path: &str) -> &str {

@@ -66,7 +66,12 @@ impl Ground<'_> {
 
     fn kind_of(&self, path: &str) -> Kind {
         let plain = build::container::plain(path);
-        let mut known = self.listing.iter().filter(|file| Path::new(file).starts_with(&plain));
+        // The listing is sorted: what is below a directory stands in one place.
+        let below = format!("{plain}/");
+        let first = self.listing.partition_point(|file| *file < below);
+        let inside = self.listing[first..].iter().take_while(|file| file.starts_with(&below));
+        let itself = self.listing.binary_search(&plain).ok().map(|index| &self.listing[index]);
+        let mut known = itself.into_iter().chain(inside);
         let is_placeholder = |file: &String| {
             let name = file.rsplit('/').next().unwrap_or(file);
             PLACEHOLDERS.contains(&name) && *file != plain
