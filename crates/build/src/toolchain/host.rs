@@ -23,6 +23,9 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// Version and directory of another Node.js than the host's, or why there is none.
+pub(super) type OtherNode = Result<(String, PathBuf), String>;
+
 /// What the host's tools have said; each is asked once. It lives as long as one plan: tools may be
 /// installed between two.
 #[derive(Debug, Default)]
@@ -30,7 +33,7 @@ pub struct Host {
     versions: Mutex<HashMap<(Tool, String), Option<String>>>,
     environments: Mutex<HashMap<PathBuf, bool>>,
     /// By the range that was asked for, or why there is none.
-    pub(super) nodes: Mutex<HashMap<String, Result<(String, PathBuf), String>>>,
+    pub(super) nodes: Mutex<HashMap<String, OtherNode>>,
 }
 
 impl Host {
