@@ -22,6 +22,7 @@ use store::services::ServiceRow;
 
 use crate::environments;
 use crate::error::Error;
+use crate::instances;
 use crate::ops::deploys;
 use crate::platform::Platform;
 

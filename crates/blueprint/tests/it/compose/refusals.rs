@@ -1,6 +1,6 @@
 //! What is refused, and what is repaired.
 
-use blueprint::compose::Input;
+use blueprint::compose::{Input, read};
 use blueprint::{Mode, Severity};
 
 use super::support::{one, settled, understood};
@@ -219,8 +219,8 @@ fn a_key_is_taken_for_a_field_only_when_its_value_fits() {
     "#);
 }
 
-fn hints(input: &blueprint::compose::Input) -> String {
-    let reading = blueprint::compose::read(input);
+fn hints(input: &Input) -> String {
+    let reading = read(input);
     reading
         .problems
         .iter()
