@@ -6,7 +6,9 @@
 
 mod table;
 
-use table::{Cause, Weight, causes};
+use reconcile::diagnosis::{variables, wording};
+
+use table::{LOOK_AROUND, Weight, causes};
 
 /// A line that is known, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,26 +37,53 @@ pub struct Diagnosis {
 /// Looks for known lines in the output of a command that failed.
 #[must_use]
 pub fn diagnose<T: AsRef<str>>(lines: &[T]) -> Diagnosis {
+    let lines: Vec<String> = lines.iter().map(|line| telling(line.as_ref())).collect();
     let mut diagnosis = Diagnosis::default();
     let mut weight = None;
     for (index, line) in lines.iter().enumerate() {
-        let line = without_colours(line.as_ref());
-        if is_warning(&line) {
-            continue;
-        }
-        let Some(cause) = causes().find(|cause| cause.matches(&line)) else { continue };
-        let finding = finding(cause, index, &line);
-        // A real cause beats a mere consequence; among equals the earliest counts.
+        let Some(cause) = causes().find(|cause| cause.matches(line)) else { continue };
+        // A line that only points names the cause; what says it is another.
+        let told = if wording::only_points(line) { wording::sentence(&lines, index) } else { None };
+        let finding = finding(cause.code, cause.hint, &lines, told.unwrap_or(index));
+        // Why beats what; among equals the earliest counts.
         if weight.is_none_or(|weight| cause.weight > weight) {
             weight = Some(cause.weight);
             diagnosis.decisive = Some(finding.clone());
         }
-        if cause.weight != Weight::Consequence {
-            diagnosis.first.get_or_insert_with(|| finding.clone());
-            diagnosis.last = Some(finding);
-        }
+        diagnosis.first.get_or_insert_with(|| finding.clone());
+        diagnosis.last = Some(finding);
+    }
+    let is_open = diagnosis.decisive.as_ref().is_none_or(|one| one.code == UNSET);
+    if let Some(finding) = unset(&lines).filter(|_| is_open || weight < Some(Weight::Cause)) {
+        diagnosis.decisive = Some(finding);
+    }
+    if diagnosis.decisive.is_none() {
+        let index = wording::decisive(&lines);
+        diagnosis.decisive = index.map(|index| finding("build-failed", LOOK_AROUND, &lines, index));
     }
     diagnosis
+}
+
+/// The code of a variable without a value.
+const UNSET: &str = "variable-missing";
+
+/// The variables that the output says have no value, unless a compiler speaks of its own.
+fn unset(lines: &[String]) -> Option<Finding> {
+    const CAN_BE_ABOUT_VARIABLES: [&str; 3] = [UNSET, "prerender-error", "traceback"];
+    let found = variables::unset(lines)?;
+    let known = causes().find(|cause| cause.matches(&lines[found.index]));
+    if known.is_some_and(|cause| !CAN_BE_ABOUT_VARIABLES.contains(&cause.code)) {
+        return None;
+    }
+    let pairs: Vec<String> = found.names.iter().map(|name| format!("{name}=VALUE")).collect();
+    let hint = format!("give a value: `gable env set SERVICE {}`", pairs.join(" "));
+    Some(Finding { code: UNSET.to_owned(), line: found.line, index: found.index, hint })
+}
+
+/// The line without colours; empty if it is a warning, which was survived.
+fn telling(line: &str) -> String {
+    let line = without_colours(line);
+    if is_warning(&line) { String::new() } else { line }
 }
 
 /// Tools go on after these; they would hide what ended the build.
@@ -65,13 +94,9 @@ fn is_warning(line: &str) -> bool {
     starts.iter().any(|start| line.starts_with(start)) || line.contains("DeprecationWarning")
 }
 
-fn finding(cause: &Cause, index: usize, line: &str) -> Finding {
-    Finding {
-        code: cause.code.to_owned(),
-        line: line.trim().to_owned(),
-        index,
-        hint: cause.hint.to_owned(),
-    }
+fn finding(code: &str, hint: &str, lines: &[String], index: usize) -> Finding {
+    let line = lines[index].trim().to_owned();
+    Finding { code: code.to_owned(), line, index, hint: hint.to_owned() }
 }
 
 /// The text without escape sequences: `ESC [ … letter` and `ESC ] … BEL`.
@@ -128,7 +153,7 @@ mod tests {
         check(
             "npm error code ETARGET\nnpm error notarget No matching version found for left-hand@^7.0.0.",
             "package-version-missing",
-            "ETARGET",
+            "No matching version found for left-hand",
             "",
         );
     }
@@ -220,6 +245,70 @@ mod tests {
     }
 
     #[test]
+    fn the_sentence_that_says_it_is_shown_and_not_the_wrapper_around_it() {
+        check(
+            "npm error code EUSAGE\nnpm error\nnpm error `npm ci` can only install packages when your package.json and package-lock.json or npm-shrinkwrap.json are in sync. Please update your lock file with `npm install` before continuing.\nnpm error\nnpm error Missing: left-pad@1.3.0 from lock file\nmake: *** [Makefile:2: build] Error 1",
+            "lockfile-out-of-date",
+            "can only install packages when",
+            "",
+        );
+        check(
+            "npm error code E404\nnpm error 404 Not Found - GET https://registry.example/no-such\nnpm error 404\nnpm error 404  The requested resource 'no-such@1' could not be found or you do not have permission to access it.",
+            "package-version-missing",
+            "'no-such@1' could not be found",
+            "",
+        );
+        check(
+            "Error occurred prerendering page \"/\". Read more: https://nextjs.org/docs\nTypeError: fetch failed\n    at c (app/page.tsx:1:80)\nExport encountered an error on /page: /, exiting the build.",
+            "prerender-error",
+            "TypeError: fetch failed",
+            "",
+        );
+        check(
+            "$ webpack\nthe configuration has no entry, giving up with a failure\nmake: *** [Makefile:2: build] Error 1",
+            "build-failed",
+            "giving up with a failure",
+            "",
+        );
+    }
+
+    #[test]
+    fn variables_of_a_build_that_have_no_value_are_all_named() {
+        let log = "Error occurred prerendering page \"/\". Read more: https://nextjs.org/docs\nError: API_URL and API_KEY must be set to build this page\n    at c (app/page.tsx:1:80)";
+        check(log, "variable-missing", "API_URL and API_KEY must be set", "");
+        let lines: Vec<&str> = log.lines().collect();
+        let hint = diagnose(&lines).decisive.unwrap().hint;
+        assert!(hint.contains("API_URL=VALUE API_KEY=VALUE"), "{hint}");
+        // A compiler that misses a property speaks of no variable.
+        check(
+            "src/a.ts(1,1): error TS2741: Property 'API_URL' is missing in type '{}'.",
+            "type-check-failed",
+            "TS2741",
+            "",
+        );
+    }
+
+    #[test]
+    fn another_python_than_the_project_wants_has_its_own_name() {
+        for line in [
+            "The currently activated Python version 3.11.7 is not supported by the project (^3.13).",
+            "Current Python version (3.11.7) is not allowed by the project (^3.13).",
+            "error: The requested interpreter resolved to Python 3.11.7, which is incompatible with the project's Python requirement: `>=3.13`",
+            "  cause: Because the current Python version (3.11.7) does not satisfy Python>=3.13 and x==0.1.0 depends on Python>=3.13, we can conclude that x==0.1.0 cannot be used.",
+            "error: No interpreter found for Python >=3.13 in virtual environments or search path",
+        ] {
+            check(line, "python-version", "Python", "");
+        }
+        // Poetry found one, and failed for another reason.
+        check(
+            "The currently activated Python version 3.11.7 is not supported by the project (^3.13).\nTrying to find and use a compatible version. \nUsing python3.13 (3.13.0)\n\npyproject.toml changed significantly since poetry.lock was last generated. Run `poetry lock` to fix the lock file.",
+            "lockfile-out-of-date",
+            "pyproject.toml changed significantly",
+            "",
+        );
+    }
+
+    #[test]
     fn warnings_are_no_causes() {
         let lines = [
             "npm warn EBADENGINE Unsupported engine",
@@ -231,7 +320,7 @@ mod tests {
 
     #[test]
     fn an_unknown_log_says_nothing() {
-        assert_eq!(diagnose(&["all is well", ""]), Diagnosis::default());
+        assert_eq!(diagnose(&["", "make: *** [build] Error 1"]), Diagnosis::default());
         assert_eq!(diagnose::<&str>(&[]), Diagnosis::default());
     }
 

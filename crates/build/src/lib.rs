@@ -21,6 +21,7 @@ pub mod inputs;
 pub mod layout;
 pub mod limits;
 pub mod note;
+pub mod own_files;
 pub mod publish;
 pub mod run;
 pub mod sources;

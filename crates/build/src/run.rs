@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::inputs::FORMAT_VERSION;
 use crate::layout::{self, Phase};
 use crate::note::Note;
+use crate::own_files;
 use crate::pack;
 use crate::publish;
 use crate::sources::Sources;
@@ -443,7 +444,15 @@ fn explain(config: &Config, request: &BuildRequest, ended: &Ended, log: &Path) -
             None => decisive.line.clone(),
         };
         problem.detail.get_or_insert(detail);
-        problem.hint.get_or_insert_with(|| decisive.hint.clone());
+        let own = || {
+            own_files::names(
+                &config.work_of(&request.build_id).join("tree").join(&request.service.root_dir),
+            )
+        };
+        let own_hint = (decisive.code == "module-missing")
+            .then(|| reconcile::diagnosis::own_module_hint(&decisive.line, &own()))
+            .flatten();
+        problem.hint.get_or_insert_with(|| own_hint.unwrap_or_else(|| decisive.hint.clone()));
     } else if let Some(last) = lines.iter().rev().find(|line| !line.trim().is_empty()) {
         problem.detail.get_or_insert_with(|| last.clone());
     }

@@ -111,6 +111,20 @@ fn words(left: SignedDuration) -> String {
     }
 }
 
+/// Says what a person should know of a deploy although it goes on.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn warned(
+    platform: &Platform,
+    row: &ServiceRow,
+    deploy_id: &DeployId,
+    warning: Problem,
+) -> Result<(), Error> {
+    let body = Body { problem: Some(warning), ..body(row, "it goes on, with a warning") };
+    append(platform, "warning", row, Some(deploy_id), &body)
+}
+
 /// Says what happened to requests at the switch.
 ///
 /// # Errors
@@ -175,6 +189,14 @@ pub fn cron_run_started(
     id: &InstanceId,
 ) -> Result<(), Error> {
     append(platform, "cron_job_run_started", row, None, &body(row, format!("run {id} started")))
+}
+
+/// Says that a cron run is due and waits for another.
+///
+/// # Errors
+/// When the store cannot be written.
+pub fn cron_run_delayed(platform: &Platform, row: &ServiceRow, text: &str) -> Result<(), Error> {
+    append(platform, "cron_job_run_delayed", row, None, &body(row, text))
 }
 
 /// Says how a cron run ended.

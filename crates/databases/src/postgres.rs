@@ -141,10 +141,10 @@ struct Work<'a> {
 }
 
 async fn start(work: &Work<'_>, spec: &InstanceSpec) -> Result<SocketAddr, Error> {
-    let Work { config, driver, request, progress, .. } = *work;
+    let Work { driver, request, .. } = *work;
     let doing = format!("start PostgreSQL for {}", request.definition.name);
     driver.start(spec).await.map_err(Error::engine(doing))?;
-    wait_ready(config, driver, request, progress).await
+    wait_ready(work).await
 }
 
 /// Ends a database as PostgreSQL wants it: clients are sent away, and everything is on disk
@@ -351,12 +351,8 @@ fn spec(
 }
 
 /// Waits until the server lets its superuser in.
-async fn wait_ready(
-    config: &Config,
-    driver: &dyn Driver,
-    request: &PostgresRequest<'_>,
-    progress: &dyn Progress,
-) -> Result<SocketAddr, Error> {
+async fn wait_ready(work: &Work<'_>) -> Result<SocketAddr, Error> {
+    let Work { config, driver, request, layout, progress, .. } = *work;
     let begun = Instant::now();
     let (mut pauses, mut heard, mut recovering) = (Pauses::new(), begun, false);
     loop {
@@ -365,14 +361,15 @@ async fn wait_ready(
                 return Err(diagnosis::not_starting(config, request, &exit.to_string()).into());
             }
             Waiting::Starting => {}
+            Waiting::Running(_) if cluster::is_starting(&layout.data.host) => {
+                heard = Instant::now();
+                recovering = recovering || tell_recovery(begun, progress);
+            }
             Waiting::Running(address) => match session::as_superuser(address, request).await {
                 Ok(_) => return Ok(address),
                 Err(error) if diagnosis::is_starting(&error) => {
                     heard = Instant::now();
-                    if !recovering && begun.elapsed() > Duration::from_secs(2) {
-                        recovering = true;
-                        progress.step("PostgreSQL is recovering from an unclean stop");
-                    }
+                    recovering = recovering || tell_recovery(begun, progress);
                 }
                 Err(error) if diagnosis::is_refusal(&error) => {
                     return Err(diagnosis::refused(request, &error).into());
@@ -386,6 +383,15 @@ async fn wait_ready(
         }
         pauses.pause().await;
     }
+}
+
+/// A start that takes longer than an orderly one is told. Returns whether it was.
+fn tell_recovery(begun: Instant, progress: &dyn Progress) -> bool {
+    let is_long = begun.elapsed() > Duration::from_secs(2);
+    if is_long {
+        progress.step("PostgreSQL is recovering from an unclean stop");
+    }
+    is_long
 }
 
 /// `pg_ctl stop -m fast` inside the instance, then the engine's own way for whatever is left. The

@@ -49,6 +49,7 @@ pub use driver::{Driver, Error, ExecRequest, Listener, Network, Seen};
 pub use fleet::exec;
 pub use native::{Config, NativeDriver, OpenRoom, Room, leave};
 pub use plain::PlainDriver;
+pub use process::{PortHolder, port_holder};
 pub use shim::{begin_volume, shim_main};
 pub use spec::{
     ContainerSpec, DEFAULT_PATH, InstanceSpec, Limits, Mount, PROCESS_LIMIT, PlacedFile, Root,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::driver::Listener;
@@ -75,6 +75,39 @@ pub(crate) fn listeners_of(pids: &[i32]) -> io::Result<Vec<Listener>> {
     Ok(found)
 }
 
+/// Who listens on a port of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortHolder {
+    /// Its process.
+    pub pid: i32,
+    /// The program's name, as the kernel knows it.
+    pub name: String,
+}
+
+/// Who listens where `address` is wanted, as far as this user may see.
+#[must_use]
+pub fn port_holder(address: SocketAddr) -> Option<PortHolder> {
+    let own = i32::try_from(std::process::id()).ok()?;
+    let is_in_the_way = |listener: &Listener| {
+        let (one, other) = (listener.address, address.ip());
+        let is_same = one == other || one.is_unspecified() || other.is_unspecified();
+        listener.port == address.port() && is_same
+    };
+    let wanted: BTreeSet<u64> = sockets(own)
+        .ok()?
+        .into_iter()
+        .filter(|socket| is_in_the_way(&socket.listener))
+        .map(|socket| socket.inode)
+        .collect();
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let mut holders =
+        pids.filter(|pid| held_sockets(*pid).iter().any(|inode| wanted.contains(inode)));
+    let pid = holders.next()?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned();
+    Some(PortHolder { pid, name })
+}
+
 fn sockets(pid: i32) -> io::Result<Vec<Socket>> {
     let mut found = parse_sockets(&fs::read_to_string(format!("/proc/{pid}/net/tcp"))?);
     // There is no such file where IPv6 is switched off.
@@ -136,6 +169,15 @@ pub(crate) fn is_in_memory(path: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_process_that_holds_a_port_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let holder = port_holder(address).unwrap();
+        assert_eq!(holder.pid, i32::try_from(std::process::id()).unwrap());
+        assert!(!holder.name.is_empty());
+    }
 
     #[test]
     fn listening_sockets_are_read_and_others_are_not() {

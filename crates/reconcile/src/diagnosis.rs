@@ -11,13 +11,17 @@
 //! but not understood. Values that the caller names as secret never appear in the verdict.
 
 mod causes;
+mod doubt;
 mod ending;
 mod health;
 mod log;
+mod modules;
 mod pages;
 mod patterns;
 mod tail;
 mod text;
+pub mod variables;
+pub mod wording;
 
 #[cfg(test)]
 mod tests;
@@ -31,9 +35,14 @@ use self::causes::Cause;
 use self::text::Redaction;
 use crate::deploy::CRASH_LOOP_EXITS;
 
+pub use self::doubt::{Doubt, doubt};
+pub use self::modules::own_module_hint;
 pub use self::pages::{codes, page};
 pub use self::tail::tail;
 pub use self::text::DETAIL_CHARS_MAX;
+
+/// Between the names of several variables that a verdict is about.
+const NAMES_SEPARATOR: &str = ", ";
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +117,9 @@ pub struct Facts<'a> {
     pub missing: &'a [Missing],
     /// Names of databases and Key Value instances it uses that did not answer.
     pub stores_not_ready: &'a [String],
+    /// Names of the project's own files and directories, where the service runs and one level
+    /// below.
+    pub own_files: &'a [String],
     /// Values that must not appear in the verdict; those of three bytes or less may.
     pub secrets: &'a [String],
 }
@@ -170,14 +182,23 @@ fn with_missing(facts: &Facts<'_>, verdict: Verdict) -> Verdict {
     if facts.exit.is_some_and(|exit| exit.out_of_memory || exit.limit.is_some()) {
         return verdict;
     }
+    let is_about = |key: &str| {
+        let what = verdict.what.as_deref().unwrap_or_default();
+        what.split(NAMES_SEPARATOR).any(|name| name.eq_ignore_ascii_case(key))
+    };
     let named = facts.missing.iter().find(|missing| {
-        verdict.what.as_deref().is_some_and(|what| what.eq_ignore_ascii_case(&missing.key))
+        is_about(&missing.key)
             || verdict.lines.iter().any(|line| text::has_word(line, &missing.key))
     });
     match named {
         Some(missing) => {
-            let found = Verdict::new("variable-missing").what(&missing.key);
             let why = format!("{} has no value: {}", missing.key, missing.why);
+            let what = match verdict.what {
+                // All that it asks for, not only the one that the file knows.
+                Some(what) if verdict.cause.code == "variable-missing" => what,
+                _ => missing.key.clone(),
+            };
+            let found = Verdict::new("variable-missing").what(what);
             Verdict { lines: verdict.lines, ..found }.line(why)
         }
         None => verdict,
@@ -226,6 +247,10 @@ fn hint(
         && let Some(setting) = allowed_hosts_setting(facts.env_keys)
     {
         hint = format!("add the service's public host to {setting}, which the environment sets");
+    }
+    if verdict.cause.code == "module-missing" {
+        let own = verdict.lines.iter().find_map(|line| own_module_hint(line, facts.own_files));
+        hint = own.unwrap_or(hint);
     }
     redaction.whole(&hint).unwrap_or_else(|| "look at the log".to_owned())
 }

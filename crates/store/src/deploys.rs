@@ -173,6 +173,24 @@ pub fn set_proof(store: &Store, id: &DeployId, proof: &Proof) -> Result<(), Erro
     )
 }
 
+/// What a person should know of a deploy although it succeeded.
+pub fn warning(store: &Store, id: &DeployId) -> Result<Option<Problem>, Error> {
+    let warning = store.read("read deploy", |connection| {
+        first(connection, "SELECT warning FROM deploys WHERE id = ?1", [id.as_str()], |row| {
+            Ok(row.json_option("warning")?)
+        })
+    })?;
+    Ok(warning.flatten())
+}
+
+/// Notes what a person should know of a deploy although it succeeded.
+///
+/// # Errors
+/// Also when there is no such deploy.
+pub fn set_warning(store: &Store, id: &DeployId, warning: &Problem) -> Result<(), Error> {
+    update(store, id, "UPDATE deploys SET warning = ?2 WHERE id = ?1", &to_json(warning))
+}
+
 /// Where the edge's counters stood when the rollout began.
 ///
 /// # Errors

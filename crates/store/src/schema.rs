@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_nouns.sql"),
     include_str!("schema/0002_states_of_nouns.sql"),
     include_str!("schema/0003_init_variables.sql"),
+    include_str!("schema/0004_warnings.sql"),
 ];
 
 /// Marks the file as ours (`PRAGMA application_id`): `Gbl1` in ASCII.

@@ -196,6 +196,9 @@ pub struct DeployInfo {
     /// Why it failed.
     #[serde(default)]
     pub failure: Option<Problem>,
+    /// What to know of it although it succeeded.
+    #[serde(default)]
+    pub warning: Option<Problem>,
     /// What happened to requests.
     #[serde(default)]
     pub proof: Option<Proof>,

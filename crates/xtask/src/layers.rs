@@ -18,8 +18,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The shim of an instance writes its log.
     ("engine", &["model", "telemetry"]),
     ("images", &["model"]),
-    // What a Dockerfile made is kept as an image like any other.
-    ("build", &["model", "engine", "images", "telemetry"]),
+    // What a Dockerfile made is kept as an image like any other; one place knows what kind of line
+    // a line of a log is.
+    ("build", &["model", "engine", "images", "telemetry", "reconcile"]),
     ("databases", &["model", "engine"]),
     ("edge", &["model"]),
     (

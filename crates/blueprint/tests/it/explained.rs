@@ -52,3 +52,17 @@ fn the_catalog_names_each_field_by_its_place() {
     let region = known_fields().find(|field| field.pattern() == "services[].region").unwrap();
     assert_eq!(region.treatment, Treatment::NotApplicable);
 }
+
+#[test]
+fn no_field_of_images_and_dockerfiles_is_called_not_yet() {
+    let of_containers = |path: &str| {
+        let path = path.to_ascii_lowercase();
+        ["docker", "image", "registry"].iter().any(|word| path.contains(word))
+    };
+    let later: Vec<String> = known_fields()
+        .filter(|field| field.treatment == Treatment::Later)
+        .map(blueprint::Field::pattern)
+        .filter(|pattern| of_containers(pattern))
+        .collect();
+    assert!(later.is_empty(), "{later:?}");
+}

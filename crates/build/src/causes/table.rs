@@ -11,8 +11,6 @@ use repository::OF_THE_REPOSITORY;
 /// How near to the root of the trouble a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Weight {
-    /// Says only that something failed.
-    Consequence,
     /// Says what failed, and may follow from something earlier.
     Error,
     /// Says why.
@@ -42,46 +40,19 @@ const fn error(code: &'static str, all: &'static [&'static str], hint: &'static 
     Cause { code, weight: Weight::Error, all, hint }
 }
 
-const fn consequence(
-    code: &'static str,
-    all: &'static [&'static str],
-    hint: &'static str,
-) -> Cause {
-    Cause { code, weight: Weight::Consequence, all, hint }
-}
-
-/// Lines that only say that something failed.
-static CONSEQUENCES: &[Cause] = &[
-    consequence("build-failed", &["ELIFECYCLE"], LOOK_AROUND),
-    consequence("build-failed", &["npm ERR! code"], LOOK_AROUND),
-    consequence("build-failed", &["npm error code"], LOOK_AROUND),
-    consequence("build-failed", &["npm ERR! errno"], LOOK_AROUND),
-    consequence("build-failed", &["npm error errno"], LOOK_AROUND),
-    consequence("build-failed", &["error Command failed with exit code"], LOOK_AROUND),
-    consequence("build-failed", &["Command failed with exit code"], LOOK_AROUND),
-    consequence("build-failed", &["exited with code"], LOOK_AROUND),
-    consequence("build-failed", &["make: ***"], LOOK_AROUND),
-    consequence("build-failed", &["Failed to compile"], LOOK_AROUND),
-    consequence("build-failed", &["Build failed"], LOOK_AROUND),
-    consequence("build-failed", &["error: subprocess-exited-with-error"], LOOK_AROUND),
-    consequence("build-failed", &["Failed building wheel"], LOOK_AROUND),
-    consequence("build-failed", &["ERROR:"], LOOK_AROUND),
-    consequence("build-failed", &["error:"], LOOK_AROUND),
-    consequence("build-failed", &["Error:"], LOOK_AROUND),
-];
-
 const CERTIFICATE: &str = "a certificate is not trusted: behind a proxy that opens TLS, give builds its authority with `--operator-env` (NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, PIP_CERT)";
 const NETWORK: &str = "the build could not reach that host: check the network, and give proxies with `--operator-env` (HTTPS_PROXY)";
 const PRISMA: &str = "Prisma's engines could not be downloaded: let builds reach that host, or point PRISMA_ENGINES_MIRROR at a mirror with `--operator-env`";
 const OPENSSL: &str = "this webpack is older than OpenSSL 3, which Node.js has since 17: set NODE_OPTIONS=--openssl-legacy-provider, or NODE_VERSION=16";
+const PYTHON: &str = "the project wants another Python than the one that was taken: name it in `PYTHON_VERSION` or `.python-version`, and install it on this machine if it is not there";
 const COMMAND: &str = "the program is neither on this machine nor installed by the build: correct the command, or install it before";
 const DEV_DEPENDENCY: &str = "the tool is a devDependency that was not installed: install before building, and do not set NODE_ENV=production for the build (or use `npm ci --include=dev`)";
 const VARIABLE: &str =
     "the build needs a variable that is not set: `gable env set SERVICE KEY=VALUE`";
-const LOOK_AROUND: &str =
+pub(super) const LOOK_AROUND: &str =
     "the lines around it say why; `gable logs --build SERVICE` shows all of them";
 
 /// All known lines, special ones before general ones.
 pub(super) fn causes() -> impl Iterator<Item = &'static Cause> {
-    [OF_THE_MACHINE, OF_PACKAGES, OF_THE_REPOSITORY, CONSEQUENCES].into_iter().flatten()
+    [OF_THE_MACHINE, OF_PACKAGES, OF_THE_REPOSITORY].into_iter().flatten()
 }

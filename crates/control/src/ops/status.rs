@@ -86,6 +86,8 @@ pub struct ServiceView {
     pub latest: Option<Deploy>,
     /// Why the deploy under way does not move.
     pub waiting: Option<String>,
+    /// What to know of its newest deploy although that succeeded.
+    pub warning: Option<Problem>,
     /// Addresses for a browser.
     pub urls: Vec<String>,
     /// Address in the private network.
@@ -304,7 +306,12 @@ async fn service_view(platform: &Platform, row: ServiceRow) -> Result<ServiceVie
         _ => None,
     };
     let waiting = platform.waiting(&row.id);
+    let warning = match &latest {
+        Some(deploy) => store::deploys::warning(&platform.store, &deploy.id)?,
+        None => None,
+    };
     let mut view = ServiceView {
+        warning,
         standing: Standing::Live,
         urls: environments::urls(platform, &row),
         internal: environments::internal_address(platform, &row)?,

@@ -1,10 +1,10 @@
-//! Runs cron services on their schedule, never two at once.
+//! Runs cron services on their schedule, never two at once: what falls due meanwhile waits.
 
 use std::time::Duration;
 
 use croner::Cron;
 use jiff::Timestamp;
-use model::{Exit, Instance, InstancePurpose, InstanceState, Problem, ServiceKind};
+use model::{Deploy, Exit, Instance, InstancePurpose, InstanceState, Problem, ServiceKind};
 use reconcile::diagnosis::Phase;
 use store::cron_runs::CronRun;
 use store::services::ServiceRow;
@@ -23,6 +23,8 @@ const POLL: Duration = Duration::from_secs(20);
 /// A minute that was missed by less than this, because the control plane was not running, is
 /// still run; an older one is not.
 const LATE: Duration = Duration::from_secs(90);
+/// Minutes that may pass during one run: those of its longest time, and some more.
+const MISSED_MAX: u32 = 13 * 60;
 
 /// The first minute after `after` that a five-field expression in UTC names.
 ///
@@ -98,7 +100,9 @@ async fn care(platform: &Platform, row: &ServiceRow) -> Result<Option<Timestamp>
     if let Some(run) = latest.as_ref().filter(|run| run.ended.is_none()) {
         match platform.driver.observe(&run.instance_id).await {
             Some(InstanceState::Exited(exit)) => finish(platform, row, run, &exit).await?,
-            Some(_) => return Ok(None),
+            Some(_) => {
+                return note_delay(platform, row, &live, release.service.schedule.as_ref());
+            }
             None => {
                 let lost = Exit {
                     code: None,
@@ -112,24 +116,94 @@ async fn care(platform: &Platform, row: &ServiceRow) -> Result<Option<Timestamp>
             }
         }
     }
+    platform.set_waiting(&row.id, None);
     let Some(schedule) = &release.service.schedule else { return Ok(None) };
-    // From the last run, or from when it went live: a minute that passed while a run was under
-    // way is not made up for.
-    let latest = store::cron_runs::latest(&platform.store, &row.id)?;
-    let last_end = latest.and_then(|run| run.ended.map(|(at, _)| at));
-    let since = last_end
-        .into_iter()
-        .chain(store::cron_runs::last_scheduled(&platform.store, &row.id)?)
-        .chain(live.finished_at)
-        .max()
-        .unwrap_or(now);
-    let earliest = now - jiff::SignedDuration::try_from(LATE).unwrap_or_default();
-    let due = next_run(schedule, since.max(earliest))?;
-    if due > now {
-        return Ok(Some(due));
+    let due = due(schedule, &history(platform, row, &live)?, now)?;
+    match due {
+        Due::At(at) => Ok(Some(at)),
+        Due::Since(at) => {
+            start(platform, row, &release, Some(at)).await?;
+            Ok(None)
+        }
     }
-    start(platform, row, &release, Some(due)).await?;
-    Ok(None)
+}
+
+/// Says that a run is due that waits for the one under way, once. Returns when to look again.
+fn note_delay(
+    platform: &Platform,
+    row: &ServiceRow,
+    live: &Deploy,
+    schedule: Option<&String>,
+) -> Result<Option<Timestamp>, Error> {
+    let Some(schedule) = schedule else { return Ok(None) };
+    match due(schedule, &history(platform, row, live)?, Timestamp::now())? {
+        Due::At(at) => {
+            platform.set_waiting(&row.id, None);
+            Ok(Some(at))
+        }
+        Due::Since(at) => {
+            let text = format!(
+                "the run of {} waits until the one under way has ended",
+                at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%H:%M UTC")
+            );
+            if platform.set_waiting(&row.id, Some(text.clone())) {
+                events::cron_run_delayed(platform, row, &text)?;
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// What has been of a cron service.
+#[derive(Debug, Clone, Copy, Default)]
+struct History {
+    /// When its release went live.
+    live_since: Option<Timestamp>,
+    /// The minute of the last run that the schedule asked for.
+    last_scheduled: Option<Timestamp>,
+    /// The last run, whoever asked for it: its start, and its end if it has ended.
+    last_run: Option<(Timestamp, Option<Timestamp>)>,
+}
+
+fn history(platform: &Platform, row: &ServiceRow, live: &Deploy) -> Result<History, Error> {
+    let latest = store::cron_runs::latest(&platform.store, &row.id)?;
+    Ok(History {
+        live_since: live.finished_at,
+        last_scheduled: store::cron_runs::last_scheduled(&platform.store, &row.id)?,
+        last_run: latest.map(|run| (run.started_at, run.ended.map(|(at, _)| at))),
+    })
+}
+
+/// What a schedule asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// The run of this minute, now.
+    Since(Timestamp),
+    /// Nothing before.
+    At(Timestamp),
+}
+
+/// What a schedule asks for now. A minute that passed while a run was under way is delayed until
+/// that has ended, as Render does, and of several such minutes only the newest is run: one waits,
+/// never more. One that passed while nobody looked is run if it is not older than [`LATE`].
+fn due(schedule: &str, history: &History, now: Timestamp) -> Result<Due, Problem> {
+    let earliest = now - jiff::SignedDuration::try_from(LATE).unwrap_or_default();
+    let was_busy_since = history
+        .last_run
+        .filter(|(_, ended)| ended.is_none_or(|ended| ended >= earliest))
+        .map(|(started, _)| started);
+    let floor = was_busy_since.map_or(earliest, |started| started.min(earliest));
+    let since = history.last_scheduled.into_iter().chain(history.live_since).max();
+    let mut newest = None;
+    let mut next = next_run(schedule, since.unwrap_or(now).max(floor))?;
+    for _ in 0..MISSED_MAX {
+        if next > now {
+            break;
+        }
+        newest = Some(next);
+        next = next_run(schedule, next)?;
+    }
+    Ok(newest.map_or(Due::At(next), Due::Since))
 }
 
 /// Starts a run now. `scheduled_at` is `None` when a person asked for it.
@@ -251,5 +325,46 @@ mod tests {
         let problem = next_run("every day", Timestamp::UNIX_EPOCH).unwrap_err();
         assert_eq!(problem.code, "schedule-invalid");
         assert!(problem.hint.is_some());
+    }
+
+    fn at(text: &str) -> Timestamp {
+        format!("2026-01-01T{text}Z").parse().unwrap()
+    }
+
+    #[test]
+    fn a_run_that_falls_due_during_another_starts_when_that_has_ended_and_is_not_left_out() {
+        let minutely = "* * * * *";
+        let mut history = History {
+            live_since: Some(at("11:59:30")),
+            last_scheduled: Some(at("12:00:00")),
+            last_run: Some((at("12:00:00"), None)),
+        };
+        // While it runs, one becomes due.
+        assert_eq!(due(minutely, &history, at("12:00:30")), Ok(Due::At(at("12:01:00"))));
+        assert_eq!(due(minutely, &history, at("12:01:05")), Ok(Due::Since(at("12:01:00"))));
+        // It starts with the end of the other.
+        history.last_run = Some((at("12:00:00"), Some(at("12:01:10"))));
+        assert_eq!(due(minutely, &history, at("12:01:10")), Ok(Due::Since(at("12:01:00"))));
+        // Of many that fell due, one waits: the newest.
+        history.last_run = Some((at("12:00:00"), Some(at("12:07:10"))));
+        assert_eq!(due(minutely, &history, at("12:07:10")), Ok(Due::Since(at("12:07:00"))));
+        history.last_scheduled = Some(at("12:07:00"));
+        history.last_run = Some((at("12:07:10"), Some(at("12:07:20"))));
+        assert_eq!(due(minutely, &history, at("12:07:20")), Ok(Due::At(at("12:08:00"))));
+    }
+
+    #[test]
+    fn an_hourly_run_that_was_delayed_by_half_an_hour_is_run_and_one_missed_while_nobody_looked_is_not()
+     {
+        let hourly = "0 * * * *";
+        let history = History {
+            live_since: Some(at("09:30:00")),
+            last_scheduled: Some(at("10:00:00")),
+            last_run: Some((at("10:00:00"), Some(at("11:30:00")))),
+        };
+        assert_eq!(due(hourly, &history, at("11:30:00")), Ok(Due::Since(at("11:00:00"))));
+        // Nobody looked for hours: what fell due long ago is over.
+        assert_eq!(due(hourly, &history, at("15:30:00")), Ok(Due::At(at("16:00:00"))));
+        assert_eq!(due(hourly, &history, at("15:01:00")), Ok(Due::Since(at("15:00:00"))));
     }
 }

@@ -337,7 +337,8 @@ async fn start_edge(platform: &Platform) -> Result<(), Error> {
         }
         let has_ended = child.try_wait().map_err(Error::host("watch the edge"))?.is_some();
         if has_ended || tokio::time::Instant::now() >= deadline {
-            return Err(edge_problem(said_since(&log_path, log_start).trim()).into());
+            let said = said_since(&log_path, log_start);
+            return Err(edge_problem(&config.listen, said.trim()).into());
         }
         tokio::time::sleep(EDGE_START_POLL).await;
     }
@@ -356,7 +357,21 @@ fn said_since(log: &Path, start: u64) -> String {
     String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
 }
 
-fn edge_problem(said: &str) -> model::Problem {
+/// Why the edge does not start: in one sentence, when that is a port which another program has.
+fn edge_problem(listen: &[std::net::SocketAddr], said: &str) -> model::Problem {
+    let is_taken = |address: &&std::net::SocketAddr| {
+        let tried = std::net::TcpListener::bind(address);
+        tried.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    };
+    if let Some(address) = listen.iter().find(is_taken) {
+        let holder = match engine::port_holder(*address) {
+            Some(holder) => format!("`{}` (process {})", holder.name, holder.pid),
+            None => "another program".to_owned(),
+        };
+        let message = format!("{address}, where the edge is to listen, is taken by {holder}");
+        return model::Problem::new(EDGE_FAILED, message)
+            .hint("end that program, or choose another port with `--port`");
+    }
     model::Problem::new(EDGE_FAILED, "the edge does not start")
         .detail(said.to_owned())
         .hint("if another program has the port, choose one with `--port`")

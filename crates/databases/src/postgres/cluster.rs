@@ -22,6 +22,17 @@ pub(super) fn version(directory: &Path) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
+/// Whether the server of this data says that it is still starting. It writes that down beside its
+/// process id, so that nobody has to connect to learn it: each try would be a `FATAL` in its log.
+pub(super) fn is_starting(data: &Path) -> bool {
+    const STATUS_LINE: usize = 7;
+    const BYTES_MAX: u64 = 4096;
+    let path = data.join("postmaster.pid");
+    let is_plain = fs::symlink_metadata(&path).is_ok_and(|it| it.is_file() && it.len() < BYTES_MAX);
+    let text = if is_plain { fs::read_to_string(path).unwrap_or_default() } else { String::new() };
+    text.lines().nth(STATUS_LINE).is_some_and(|status| status.trim() == "starting")
+}
+
 /// Refuses a major that the data is not of. Nothing is touched.
 pub(super) fn check_version(directory: &Path, definition: &Database) -> Result<(), Problem> {
     let Some(found) = version(directory) else { return Ok(()) };
@@ -153,4 +164,24 @@ fn write_password(config: &Config, request: &PostgresRequest<'_>) -> Result<Path
     let text = format!("{}\n", request.superuser_password.expose_secret());
     files::replace(&path, &text, 0o400, Some(request.uid))?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_that_it_is_starting_need_not_be_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        assert!(!is_starting(data), "there is none yet");
+        let write = |status: &str| {
+            let lines = format!("7\n/data\n1700000000\n5432\n/run\n*\n  1 2\n{status}\n");
+            fs::write(data.join("postmaster.pid"), lines).unwrap();
+        };
+        write("starting");
+        assert!(is_starting(data));
+        write("ready   ");
+        assert!(!is_starting(data));
+    }
 }

@@ -143,11 +143,33 @@ fn mentions_other_server(log: &Path, start: u64) -> bool {
 
 fn start_failed(message: &str, log: &Path, log_start: u64) -> Stop {
     let said = tail(log, log_start);
+    if let Some(problem) = last_words(&said) {
+        return Stop::failed(problem);
+    }
     let lines: Vec<&str> = said.lines().collect();
     let shown = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
     let problem = Problem::new("server-start-failed", message);
     let problem = if shown.is_empty() { problem } else { problem.detail(shown) };
     Stop::failed(problem.hint(format!("all of its log is in {}", log.display())))
+}
+
+/// The problem that a server ended with, which it writes as any command does: `error: …`, its
+/// detail below, and `hint: …`.
+fn last_words(said: &str) -> Option<Problem> {
+    let lines: Vec<&str> = said.lines().collect();
+    let begin = lines.iter().rposition(|line| line.starts_with("error: "))?;
+    let (head, rest) = (lines[begin].strip_prefix("error: ")?, &lines[begin + 1..]);
+    let (message, code) = head.strip_suffix(']')?.rsplit_once(" [")?;
+    let mut problem = Problem::new(code, message);
+    let detail: Vec<&str> = rest.iter().map_while(|line| line.strip_prefix("  ")).collect();
+    if !detail.is_empty() {
+        problem = problem.detail(detail.join("\n"));
+    }
+    let hint = rest.iter().find_map(|line| line.strip_prefix("hint: "));
+    Some(match hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
+    })
 }
 
 /// What was written since `start`, at most its last part.
@@ -161,4 +183,22 @@ fn tail(log: &Path, start: u64) -> String {
         Ok(bytes)
     };
     String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_could_not_start_is_told_in_its_own_sentence_and_not_by_its_log() {
+        let said = "2026-11-27T23:00:00Z ERROR gable::cli::server: 127.0.0.1:8080 is taken\nerror: 127.0.0.1:8080, where the edge is to listen, is taken by `nginx` (process 7) [edge-failed]\n\nhint: end that program\n";
+        let problem = last_words(said).unwrap();
+        assert_eq!(problem.code, "edge-failed");
+        assert_eq!(
+            problem.message,
+            "127.0.0.1:8080, where the edge is to listen, is taken by `nginx` (process 7)"
+        );
+        assert_eq!((problem.detail, problem.hint.as_deref()), (None, Some("end that program")));
+        assert_eq!(last_words("INFO all is well\n"), None);
+    }
 }

@@ -34,6 +34,8 @@ const LOG_TAIL_LINES: usize = 15;
 const LOG_LINES_ASKED: u32 = 60;
 /// The kind of events that say why a deploy does not move.
 const WAITING: &str = "waiting";
+/// The kind of events that say what to know of a deploy although it goes on.
+const WARNING: &str = "warning";
 
 /// What to follow.
 #[derive(Debug)]
@@ -220,12 +222,14 @@ impl State {
     /// Says why a deploy is not healthy, when that is first known and when it has changed.
     fn tell_reason(&mut self, event: &Event) {
         let (Some(deploy), Some(problem)) = (&event.deploy, &event.problem) else { return };
-        if event.kind != WAITING {
-            return;
-        }
+        let label = match event.kind.as_str() {
+            WAITING => "reason:",
+            WARNING => "warning:",
+            _ => return,
+        };
         let former = self.reasons.insert(deploy.clone(), problem.message.clone());
         if former.as_ref() != Some(&problem.message) {
-            self.stage.say(&reason(event, problem, self.watch.printer.err()));
+            self.stage.say(&reason(event, label, problem, self.watch.printer.err()));
         }
     }
 
@@ -323,10 +327,10 @@ async fn log_tail(
 }
 
 /// Why a deploy is not healthy, while it is still waited for.
-fn reason(event: &Event, problem: &Problem, paint: Paint) -> String {
+fn reason(event: &Event, label: &str, problem: &Problem, paint: Paint) -> String {
     let mut text =
         format!("{} {}  {}\n", paint.busy("•"), paint.bold(&event.service), event.message);
-    text.push_str(&indent(&render_with(&paint.careful("reason:"), problem, paint), 2));
+    text.push_str(&indent(&render_with(&paint.careful(label), problem, paint), 2));
     text
 }
 
@@ -401,7 +405,7 @@ mod tests {
         let problem = Problem::new("host-not-allowed", format!("`api` refuses {}", "x".repeat(90)))
             .detail("GET / answered 400: Invalid host header")
             .hint("allow it");
-        let shown = reason(&event, &problem, Paint::plain());
+        let shown = reason(&event, "reason:", &problem, Paint::plain());
         insta::assert_snapshot!(shown, @r"
         • api  not healthy yet; given up in 58 s unless that changes
           reason: `api` refuses xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx [host-not-allowed]

@@ -1,5 +1,7 @@
 //! Every cause that is known, in words. Each has a page in `docs/errors`.
 
+use super::NAMES_SEPARATOR;
+
 /// One cause. In its texts `{subject}` is whose trouble it is, `{service}` the service's name, and
 /// `{what}` what the cause is about.
 #[derive(Debug)]
@@ -15,14 +17,31 @@ pub(super) struct Cause {
 impl Cause {
     /// What happened, to what.
     pub(super) fn message(&self, subject: &str, what: Option<&str>) -> String {
+        if let Some(names) = self.names(what) {
+            let all: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+            let all = all.join(NAMES_SEPARATOR);
+            return format!("{subject} needs the environment variables {all}, which have no value");
+        }
         let what = self.what(what);
         self.message.replace("{subject}", subject).replace("{what}", &what)
     }
 
     /// What to do next.
     pub(super) fn hint(&self, service: &str, what: Option<&str>) -> String {
+        if let Some(names) = self.names(what) {
+            let all: Vec<String> =
+                names.iter().map(|name| format!("--set {service}.{name}=VALUE")).collect();
+            let all = all.join(" ");
+            return format!("give them values: `gable up {all}`, or declare them under `envVars`");
+        }
         let what = what.unwrap_or("KEY");
         self.hint.replace("{service}", service).replace("{what}", what)
+    }
+
+    /// Several variables.
+    fn names<'a>(&self, what: Option<&'a str>) -> Option<Vec<&'a str>> {
+        let names: Vec<&str> = what?.split(NAMES_SEPARATOR).collect();
+        (self.code == "variable-missing" && names.len() > 1).then_some(names)
     }
 
     fn what(&self, what: Option<&str>) -> String {

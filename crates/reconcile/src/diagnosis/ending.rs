@@ -23,7 +23,7 @@ pub(super) fn judge(facts: &Facts<'_>, exit: &Exit, lines: &[String]) -> Verdict
             Phase::Build => "memory".to_owned(),
             _ => format!("its {megabytes} MB of memory"),
         };
-        return Verdict::new("out-of-memory").what(what).line(log::last_telling(lines));
+        return Verdict::new("out-of-memory").what(what).line(log::last_of_memory(lines));
     }
     if let Some(error) = &exit.start_error {
         return not_started(error);

@@ -9,8 +9,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::Verdict;
-use super::patterns;
+use super::{Verdict, patterns, wording};
 
 /// So many lines after the head of an error belong to it.
 const BLOCK_LINES_MAX: usize = 30;
@@ -152,8 +151,11 @@ static SINGLE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// The last line that looks like an error; else the last line that is not a tool's farewell.
 pub(super) fn last_telling(lines: &[String]) -> String {
-    let telling = |line: &&String| !line.trim().is_empty() && !FAREWELL.is_match(line);
-    let is_error = |line: &&String| ERROR.is_match(line) && telling(line);
+    let telling = |line: &&String| {
+        !line.trim().is_empty() && !FAREWELL.is_match(line) && !wording::only_points(line)
+    };
+    let is_error =
+        |line: &&String| ERROR.is_match(line) && telling(line) && !WARNING.is_match(line);
     let found = lines.iter().rev().find(is_error).or_else(|| lines.iter().rev().find(telling));
     found.map(|line| line.trim().to_owned()).unwrap_or_default()
 }
@@ -176,11 +178,24 @@ static FAREWELL: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// The last line that speaks of memory: of one that ran out of it, other lines tell nothing.
+pub(super) fn last_of_memory(lines: &[String]) -> String {
+    let found = lines.iter().rev().find(|line| MEMORY.is_match(line) && !WARNING.is_match(line));
+    found.map(|line| line.trim().to_owned()).unwrap_or_default()
+}
+
+static MEMORY: LazyLock<Regex> = LazyLock::new(|| {
+    patterns::compile(r"(?i)\b(?:out of memory|heap|memoryerror|oom|enomem|allocat\w*|killed)\b")
+});
+
 /// The first line of a log that looks like an error: of builds, whose last line is often only a
 /// consequence.
 pub(super) fn first_telling(lines: &[String]) -> Option<String> {
     let first = lines.iter().find(|line| {
-        STARTS_AS_ERROR.is_match(line) && !FAREWELL.is_match(line) && !WARNING.is_match(line)
+        STARTS_AS_ERROR.is_match(line)
+            && !FAREWELL.is_match(line)
+            && !WARNING.is_match(line)
+            && !wording::only_points(line)
     });
     first.map(|line| line.trim().to_owned())
 }

@@ -5,9 +5,9 @@
 
 use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use regex::Regex;
 
-use super::Verdict;
+use super::{NAMES_SEPARATOR, Verdict, variables};
 
 /// One row: a code, and an expression whose group `what` names what it is about.
 struct Row {
@@ -15,12 +15,8 @@ struct Row {
     expression: Regex,
 }
 
-/// A name in capitals with an underscore in it: a variable, hardly ever anything else.
-macro_rules! name {
-    () => {
-        r"\b(?P<what>[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b"
-    };
-}
+/// The code of a variable without a value.
+const UNSET: &str = "variable-missing";
 
 /// In the order of their rank.
 const ROWS: &[(&str, &[&str])] = &[
@@ -40,49 +36,10 @@ const ROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "variable-missing",
+        // With names, `variables` knows what libraries and programs say of them.
+        UNSET,
         &[
-            // Python: os.environ["X"], decouple, environs, django-environ, pydantic.
-            concat!(r"\bKeyError: '", name!(), "'"),
-            concat!(r"UndefinedValueError: ", name!(), " not found"),
-            concat!(r"(?i:set the) ", name!(), " (?i:environment variable)"),
-            r"^(?P<what>\w+)\n\s+Field required",
-            // Ruby: ENV.fetch, Rails.
-            concat!(r#"key not found: ""#, name!(), r#"" \(KeyError\)"#),
             r"Missing `(?P<what>secret_key_base)` for",
-            // Go and Rust.
-            concat!(r"required key ", name!(), " missing value"),
-            concat!(
-                r"(?i:env(?:ironment)? var(?:iable)?) .?",
-                name!(),
-                ".? (?i:is )?(?i:not set|missing|not found|empty)"
-            ),
-            // Shells.
-            concat!(r"\b", name!(), ": (?:unbound variable|parameter (?:null or )?not set)"),
-            // Schema libraries: `X: [ 'Required' ]`, `X: Invalid input: expected string, received undefined`.
-            concat!(
-                r#"\b"#,
-                name!(),
-                r#"["']?:? ?(?:\[ ?)?["'`]?(?:Required\b|Invalid input: expected \w+, received undefined)"#
-            ),
-            // Anything that says so in words.
-            concat!(
-                r"\b",
-                name!(),
-                r#"["'`]?(?: (?:env(?:ironment)? ?(?:var(?:iable)?)?|variable))? (?i:is |was |are |has )?"#,
-                r"(?i:required|missing|unset|undefined|empty|not (?:set|defined|provided|configured|found|been set))",
-            ),
-            concat!(
-                r"\b",
-                name!(),
-                r#"["'`]?(?: (?:env(?:ironment)? ?(?:var(?:iable)?)?|variable))? "#,
-                r"(?i:must|needs to|should|has to|cannot|can't|may not) be (?i:set|provided|defined|configured|given|empty|blank|undefined|null|an? non-empty|non-empty)",
-            ),
-            concat!(
-                r"(?i:missing|required|undefined|unset|no value for)(?i: required)?(?i: environment| env| config(?:uration)?)?(?i: variables?| vars?| key)?(?i: named)?:?\s+[\x22'`\[-]*\s*",
-                name!()
-            ),
-            // Without a name.
             r"called `Result::unwrap\(\)` on an `Err` value: NotPresent",
             r"(?i)environment variable not found",
         ],
@@ -176,6 +133,8 @@ const ROWS: &[(&str, &[&str])] = &[
         "tool-version",
         &[
             r"requires a different Python: (?P<what>\S+)",
+            r"urrent(?:ly activated)? Python version \(?(?P<what>[\d.]+\d)\)? (?:is not (?:allowed|supported) by the project|does not satisfy)",
+            r"resolved to Python (?P<what>[\d.]+\d), which is incompatible with the project",
             r#"The engine "\w+" is incompatible"#,
             r"Your Ruby version is (?P<what>[\d.]+\d), but your Gemfile specified",
             r"You are using Node\.js (?P<what>[\d.]+\d)",
@@ -342,30 +301,38 @@ pub(super) fn compile(expression: &str) -> Regex {
 
 /// The known cause that a text speaks of, with its line.
 pub(super) fn find(text: &str, env_keys: &[String]) -> Option<Verdict> {
-    TABLE.iter().find_map(|row| {
-        let matches: Vec<Captures<'_>> = row.expression.captures_iter(text).collect();
-        let captures = matches.iter().rev().find(|found| is_plausible(row, found, env_keys))?;
+    let rank = TABLE.iter().position(|row| row.code == UNSET).unwrap_or(TABLE.len());
+    let (before, after) = TABLE.split_at(rank);
+    matching(before, text).or_else(|| unset(text, env_keys)).or_else(|| matching(after, text))
+}
+
+fn matching(rows: &[Row], text: &str) -> Option<Verdict> {
+    rows.iter().find_map(|row| {
+        let captures = row.expression.captures_iter(text).last()?;
         let whole = captures.get(0)?;
         let verdict = Verdict::new(row.code).line(line(text, whole.start(), whole.end()));
-        Some(match named(row, captures) {
+        let what = captures.name("what").map(|what| what.as_str().trim());
+        Some(match what {
+            // Frameworks call the variable by its name in lower case.
+            Some(what) if row.code == UNSET => verdict.what(what.to_ascii_uppercase()),
             Some(what) => verdict.what(what),
             None => verdict,
         })
     })
 }
 
-fn named(row: &Row, captures: &Captures<'_>) -> Option<String> {
-    let what = captures.name("what")?.as_str().trim();
-    // Settings classes use the variable's name in lower case.
-    let is_variable = row.code == "variable-missing";
-    Some(if is_variable { what.to_ascii_uppercase() } else { what.to_owned() })
-}
-
-/// A key that is not found is a variable only if there is no such variable.
-fn is_plausible(row: &Row, captures: &Captures<'_>, env_keys: &[String]) -> bool {
-    let Some(what) = named(row, captures) else { return true };
-    let is_key = captures.get(0).is_some_and(|found| found.as_str().contains("KeyError"));
-    !(row.code == "variable-missing" && is_key && env_keys.contains(&what))
+/// Variables that the text says have no value. A key that is not found is a variable only if
+/// there is no such variable.
+fn unset(text: &str, env_keys: &[String]) -> Option<Verdict> {
+    let lines: Vec<&str> = text.lines().collect();
+    let found = variables::unset(&lines)?;
+    let is_key = found.line.contains("KeyError: '");
+    let names: Vec<String> =
+        found.names.into_iter().filter(|name| !(is_key && env_keys.contains(name))).collect();
+    if names.is_empty() {
+        return None;
+    }
+    Some(Verdict::new(UNSET).what(names.join(NAMES_SEPARATOR)).line(found.line))
 }
 
 /// The whole line of a match; of a match over several lines only the match, as one line.

@@ -5,6 +5,8 @@ mod health;
 mod interpreters;
 mod logs;
 mod properties;
+mod variables;
+mod wording;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -78,6 +80,7 @@ impl Case {
             env_keys: &self.env_keys,
             missing: &self.missing,
             stores_not_ready: &self.stores_not_ready,
+            own_files: &[],
             secrets: &self.secrets,
         })
     }

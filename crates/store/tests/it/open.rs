@@ -22,12 +22,14 @@ fn a_database_of_a_newer_gable_is_refused_and_left_alone() {
     web(&Store::open(directory.path()).unwrap());
     let path = directory.path().join(DATABASE_FILE);
     let connection = Connection::open(&path).unwrap();
+    let version: i32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     let error = Store::open(directory.path()).unwrap_err();
     assert!(matches!(error, Error::NewerSchema { found: 99, .. }), "{error:?}");
     assert!(error.to_string().contains("schema version 99"), "{error}");
     assert!(error.problem().hint.unwrap().contains("newer gable"));
-    connection.pragma_update(None, "user_version", 2).unwrap();
+    connection.pragma_update(None, "user_version", version).unwrap();
     assert_eq!(
         store::services::list_all(&Store::open(directory.path()).unwrap()).unwrap().len(),
         1

@@ -68,6 +68,7 @@ fn service(view: &ServiceView) -> wire::ServiceStatus {
             created_at: deploy.created_at,
             finished_at: deploy.finished_at,
             failure: deploy.failure.as_ref().map(problem),
+            warning: view.warning.as_ref().map(problem),
             proof: deploy.proof.map(proof),
             phase_since: deploy.status_since,
             waiting: view.waiting.clone().filter(|_| deploy.status.is_in_progress()),
@@ -108,7 +109,9 @@ fn state_detail(view: &ServiceView) -> String {
             .and_then(|deploy| deploy.failure.as_ref())
             .map(|problem| problem.message.clone())
             .unwrap_or_default(),
-        Standing::Deploying | Standing::Waiting => view.waiting.clone().unwrap_or_default(),
+        Standing::Deploying | Standing::Waiting | Standing::Running => {
+            view.waiting.clone().unwrap_or_default()
+        }
         Standing::CrashLooping => {
             let restarts = view.instances.iter().map(|view| view.instance.restarts).max();
             format!("started again {} times", restarts.unwrap_or_default())

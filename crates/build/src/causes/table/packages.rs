@@ -1,6 +1,6 @@
 //! Lines of package managers.
 
-use super::{Cause, cause};
+use super::{Cause, PYTHON, cause, error};
 
 /// Packages that cannot be had or do not fit.
 pub(super) static OF_PACKAGES: &[Cause] = &[
@@ -43,6 +43,16 @@ pub(super) static OF_PACKAGES: &[Cause] = &[
         "package-version-missing",
         &["Couldn't find any versions for"],
         "the registry has no such version: correct it in package.json",
+    ),
+    cause("python-version", &["resolved to Python", "is incompatible with the project"], PYTHON),
+    cause("python-version", &["current Python version", "does not satisfy"], PYTHON),
+    cause("python-version", &["urrent Python version", "is not allowed by the project"], PYTHON),
+    cause("python-version", &["No interpreter found for Python"], PYTHON),
+    // Poetry may find another one itself: what fails later counts more.
+    error(
+        "python-version",
+        &["currently activated Python version", "is not supported by the project"],
+        PYTHON,
     ),
     cause(
         "python-too-old",

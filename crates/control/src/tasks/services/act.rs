@@ -8,7 +8,7 @@ use model::{
     Artifact, Build, BuildStatus, Deploy, DeployEvent, DeployId, Exit, Instance, InstanceId,
     InstancePurpose, InstanceState, Release, ReleaseId, ServiceId,
 };
-use reconcile::deploy::{Action, RouteState};
+use reconcile::deploy::{Action, JobState, RouteState};
 use reconcile::diagnosis::Phase;
 use secrecy::ExposeSecret;
 
@@ -74,6 +74,13 @@ async fn record(
     event: DeployEvent,
 ) -> Result<(), Error> {
     if event == DeployEvent::UpdateStarted {
+        if let (JobState::Exited(instance_id, _), Some((_, release))) =
+            (&seen.observed.pre_deploy, release_of(seen, deploy_id))
+            && let Some(warning) = fail::doubt(platform, seen, release, instance_id)?
+        {
+            store::deploys::set_warning(&platform.store, deploy_id, &warning)?;
+            events::warned(platform, &seen.row, deploy_id, warning)?;
+        }
         proof::begin(platform, &seen.row.id, deploy_id).await?;
     }
     events::transition(platform, deploy_id, event, None)?;

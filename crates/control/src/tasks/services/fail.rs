@@ -59,6 +59,24 @@ pub(super) fn early(
     verdict(platform, &seen.row, &next.release, &evidence).map(Some)
 }
 
+/// What makes the success of a command doubtful that ran before the deploy, if anything does.
+pub(super) fn doubt(
+    platform: &Platform,
+    seen: &Seen,
+    release: &Release,
+    instance_id: &InstanceId,
+) -> Result<Option<Problem>, Error> {
+    let log = environments::log_path(platform, &seen.row.id, instance_id);
+    let lines = telemetry::tail(&[log], LOG_LINES).unwrap_or_default();
+    let lines: Vec<String> = lines.into_iter().map(|line| line.text).collect();
+    let Some(doubt) = diagnosis::doubt(&lines) else { return Ok(None) };
+    let name = seen.row.name();
+    let message = format!("the pre-deploy command of `{name}` succeeded, but said: {}", doubt.line);
+    let secrets = secrets_of(&environments::variables_of(platform, &release.id)?);
+    let problem = Problem::new("pre-deploy-warning", message).hint(doubt.hint);
+    Ok(Some(diagnosis::redacted(problem, &secrets)))
+}
+
 /// Why one run of a command ended badly.
 pub(crate) fn judge_run(
     platform: &Platform,
@@ -168,9 +186,20 @@ fn verdict(
         env_keys: &env_keys,
         missing: &missing,
         stores_not_ready: &data_stores::not_ready(platform, &row.environment_id)?,
+        own_files: &own_files(platform, release)?,
         secrets: &secrets,
     };
     Ok(diagnosis::diagnose(&facts))
+}
+
+/// Names of the project's own files where a release runs; none where they lie in an image.
+fn own_files(platform: &Platform, release: &Release) -> Result<Vec<String>, Error> {
+    let Some(id) = &release.artifact_id else { return Ok(Vec::new()) };
+    let artifact = store::artifacts::get(&platform.store, id)?;
+    Ok(artifact.map_or_else(Vec::new, |artifact| {
+        let tree = std::path::Path::new(&artifact.path).join(&release.service.root_dir);
+        build::own_files::names(&tree)
+    }))
 }
 
 fn probe_seen(result: ProbeResult) -> ProbeSeen {

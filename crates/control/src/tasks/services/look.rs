@@ -303,7 +303,10 @@ pub(super) fn note_waiting(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Error> {
     let Some(next) = &seen.desired.next else {
-        platform.set_waiting(&seen.row.id, None);
+        // What a run waits for is told by the task of crons.
+        if seen.row.definition.kind != ServiceKind::Cron {
+            platform.set_waiting(&seen.row.id, None);
+        }
         return Ok(None);
     };
     let text = plan.waiting.as_ref().map(ToString::to_string);

@@ -10,7 +10,7 @@ use super::table::{Table, width};
 use super::unset::unset;
 use super::{bytes, indent, since};
 use crate::cli::paint::Paint;
-use crate::cli::stop::render_problem;
+use crate::cli::stop::{render_problem, render_with};
 
 /// Columns that a remark on a state takes at most.
 const DETAIL_COLUMNS_MAX: usize = 40;
@@ -195,6 +195,12 @@ pub(crate) fn failures(project: &ProjectStatus, paint: Paint) -> String {
                 texts.push(format!("{name}\n  {}\n", service.state_detail));
             }
         }
+        let services = environment.services.iter();
+        let warned = services.filter_map(|one| Some((one, one.deploy.as_ref()?.warning.as_ref()?)));
+        texts.extend(warned.map(|(service, warning)| {
+            let label = paint.careful("warning:");
+            format!("{}\n{}", paint.bold(&service.name), render_with(&label, warning, paint))
+        }));
         for database in &environment.databases {
             if let Some(problem) = &database.failure {
                 texts.push(format!(

@@ -10,8 +10,19 @@ fn memory_beats_whatever_the_log_says() {
         &case,
         "out-of-memory",
         "`api` needed more than its 512 MB of memory and was ended by the kernel",
-        "Error: connect",
+        "",
     );
+    assert_eq!(case.diagnose().detail, None, "neither line is about memory");
+}
+
+#[test]
+fn what_is_quoted_of_one_that_ran_out_of_memory_is_about_memory() {
+    let mut case = Case::crashed(
+        "RuntimeError: not enough memory: you tried to allocate 4 GB\nWarning: cache not found, failed to load",
+    );
+    case.exit = Some(Exit { code: None, signal: Some(9), out_of_memory: true, ..exit(0) });
+    let detail = case.diagnose().detail.unwrap();
+    assert_eq!(detail, "RuntimeError: not enough memory: you tried to allocate 4 GB");
 }
 
 #[test]

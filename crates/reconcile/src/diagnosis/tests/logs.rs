@@ -460,3 +460,28 @@ fn colours_are_no_part_of_a_line() {
         "Error: Cannot find module 'pg'",
     );
 }
+
+#[test]
+fn several_variables_are_named_at_once_with_one_hint() {
+    let case = Case::crashed(
+        "2026-11-27 23:08:55,305 [ERROR] app.config: Missing required environment variables: DATABASE_URL, API_KEY.",
+    );
+    check(
+        &case,
+        "variable-missing",
+        "`api` needs the environment variables `DATABASE_URL`, `API_KEY`, which have no value",
+        "2026-11-27",
+    );
+    let hint = case.diagnose().hint.unwrap();
+    assert!(hint.contains("--set api.DATABASE_URL=VALUE --set api.API_KEY=VALUE"), "{hint}");
+}
+
+#[test]
+fn wrapper_lines_are_never_the_line_that_is_shown() {
+    check_log(
+        "the index is not there, failed to open it\nmake: *** [Makefile:2: serve] Error 1\nnpm error code 2\nnpm error Lifecycle script `start` failed with error:",
+        "crashed",
+        "`api` exited with code `1`",
+        "the index is not there",
+    );
+}
