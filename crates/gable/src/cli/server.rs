@@ -177,6 +177,10 @@ async fn serve(start: Start) -> Outcome {
     }
     Keep::remove(&run_dir);
     let is_needed = control::server::something_is_up(&server.platform).unwrap_or(true);
+    if !is_needed {
+        // The edge has nothing to serve. It may have been asked already, and be gone.
+        let _ = server.platform.publisher.shutdown().await;
+    }
     drop(server);
     if !is_needed {
         // Nothing runs any more after an orderly end of everything: nothing is left behind either.

@@ -147,6 +147,20 @@ async fn a_server_that_was_stopped_on_purpose_stays_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_by_a_signal_with_nothing_to_look_after_takes_the_edge_with_it() {
+    let test = "a_server_that_ends_by_a_signal_with_nothing_to_look_after_takes_the_edge_with_it";
+    let Some(_turn) = crate::turn(test).await else { return };
+    let platform = crate::platform(&[]);
+    started(&platform).await;
+    for server in platform.processes("server") {
+        process::send(server, Signal::SIGTERM);
+    }
+    until("the edge is left behind", async || platform.all_processes().is_empty().then_some(()))
+        .await;
+    platform.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sockets_that_were_taken_away_are_made_anew() {
     let test = "sockets_that_were_taken_away_are_made_anew";
     let Some(_turn) = crate::turn(test).await else { return };
