@@ -1,6 +1,6 @@
 # The menu. Anything with an `if` in it lives in crates/xtask or scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint fmt tidy deny advisories
+.PHONY: help demo test bench stopping lint fmt tidy deny advisories
 
 EXAMPLE ?= shop
 PORT ?= 8080
@@ -22,6 +22,9 @@ bench: ## Run the benchmarks beside their peers
 	cargo build --locked --release --package gable
 	cargo build --locked --release --package engine --examples
 	cargo bench --locked --package testkit --bench platform
+
+stopping: ## Stop real programs in the middle of their work and print docs/stopping.md's table (root, network)
+	@scripts/stopping
 
 lint: ## Check formatting and lints, warnings denied
 	cargo fmt --all --check

@@ -52,6 +52,15 @@ impl Background {
         true
     }
 
+    /// Ends a piece where it stands, if it is under way. It is gone when [`Background::changes`]
+    /// says so.
+    pub fn abort(&self, key: &str) {
+        let task = self.lock().get(key).cloned();
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+
     /// Ends everything at once: the process is about to go, and each piece can be repeated.
     pub fn abort_all(&self) {
         let running: Vec<AbortHandle> = self.lock().drain().map(|(_, task)| task).collect();

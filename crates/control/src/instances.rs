@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use engine::{ContainerSpec, InstanceSpec, Limits, Mount, Root, User};
 use jiff::Timestamp;
-use model::{Artifact, EnvironmentId, Instance, InstanceId, InstancePurpose, Release, ServiceId};
+use model::{
+    Artifact, EnvironmentId, Instance, InstanceId, InstancePurpose, InstanceState, Release, ServiceId,
+};
 use reconcile::deploy::{RolloutMode, rollout_mode};
 use store::services::ServiceRow;
 
@@ -37,15 +39,30 @@ fn shell(command: &str) -> Vec<String> {
     vec![shell.to_owned(), "-c".to_owned(), command.to_owned()]
 }
 
-/// The instance with this purpose that is written down already, or a new one.
+/// Whether anything of a service runs, builds aside: they need nothing that runs.
+pub(crate) async fn runs(platform: &Platform, service_id: &ServiceId) -> Result<bool, Error> {
+    for instance in store::instances::by_service(&platform.store, service_id)? {
+        if matches!(instance.purpose, InstancePurpose::Build(_)) {
+            continue;
+        }
+        let state = platform.driver.observe(&instance.id).await;
+        if matches!(state, Some(InstanceState::Starting | InstanceState::Running { .. })) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The instance with this purpose that is written down already, or a new one; `None` when the
+/// service is gone or was stopped.
 pub(crate) fn find_or_insert(
     platform: &Platform,
     known: &[Instance],
     purpose: InstancePurpose,
     service_id: &ServiceId,
-) -> Result<Instance, Error> {
+) -> Result<Option<Instance>, Error> {
     if let Some(instance) = known.iter().rev().find(|instance| instance.purpose == purpose) {
-        return Ok(instance.clone());
+        return Ok(Some(instance.clone()));
     }
     let instance = Instance {
         id: store::new_instance_id(),
@@ -54,8 +71,8 @@ pub(crate) fn find_or_insert(
         restarts: 0,
         created_at: Timestamp::now(),
     };
-    store::instances::insert(&platform.store, &instance, service_id)?;
-    Ok(instance)
+    let is_wanted = store::instances::begin(&platform.store, &instance, service_id)?;
+    Ok(is_wanted.then_some(instance))
 }
 
 /// A release's resolved variables for one phase.

@@ -203,6 +203,7 @@ fn driver(config: &Config) -> Result<Arc<dyn Driver>, Error> {
 
 /// Forgets what an earlier process left behind half-done.
 async fn tidy(platform: &Platform, found: &[engine::Seen]) -> Result<(), Error> {
+    tasks::jobs::forget_strangers(platform)?;
     let known: std::collections::HashSet<_> = store::instances::list(&platform.store)?
         .into_iter()
         .map(|row| row.instance.id)

@@ -177,6 +177,28 @@ pub fn log(platform: &Platform, owner_id: &str, instance_id: &str, lines: &[(i64
     std::fs::write(path, text).expect("the test's directory can be written");
 }
 
+/// What an engine is asked to run, by nobody in particular.
+#[must_use]
+pub fn spec(environment: &Environment, id: &model::InstanceId) -> engine::InstanceSpec {
+    engine::InstanceSpec {
+        id: id.clone(),
+        hostname: "web".to_owned(),
+        environment_id: environment.id.clone(),
+        root: engine::Root::HostUserland,
+        user: engine::User::alone(900_000, "render", "/"),
+        command: vec!["sleep".to_owned()],
+        cwd: "/".into(),
+        env: Vec::new(),
+        mounts: Vec::new(),
+        files: Vec::new(),
+        limits: engine::Limits::default(),
+        log: "/dev/null".into(),
+        port_hint: None,
+        label: "test".to_owned(),
+        container: engine::ContainerSpec::default(),
+    }
+}
+
 fn instance_type() -> InstanceType {
     InstanceType { name: "starter".to_owned(), cpu_millis: 500, memory_bytes: 512 << 20 }
 }

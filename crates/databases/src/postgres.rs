@@ -330,7 +330,7 @@ fn spec(
         command.extend(["-c".to_owned(), format!("{}={started_with}", settings::STARTED_WITH)]);
     }
     let mounts = [layout.tree.mount(true), layout.conf.mount(true), layout.data.mount(false)];
-    instance::spec(instance::Shape {
+    let mut spec = instance::spec(instance::Shape {
         id: request.instance_id,
         store: request.id.as_str(),
         environment_id: request.environment_id,
@@ -347,7 +347,10 @@ fn spec(
         logs_dir: &config.logs_dir,
         port: request.port,
         label: format!("PostgreSQL {}", request.definition.name),
-    })
+    });
+    // A fast shutdown: TERM would wait for every client to leave by itself.
+    spec.container.stop_signal = Some("SIGINT".to_owned());
+    spec
 }
 
 /// Waits until the server lets its superuser in.

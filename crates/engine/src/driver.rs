@@ -55,8 +55,9 @@ pub trait Driver: Send + Sync + 'static {
     /// When there is no such instance.
     async fn wait(&self, id: &InstanceId) -> Result<model::Exit, Error>;
 
-    /// TERM to every process of the instance, or the stop signal that its spec declares to the main
-    /// one, and KILL to what is left after `grace`. Returns when nothing of it runs.
+    /// TERM to the application, found through shells, package managers and other wrappers, or the
+    /// stop signal that its spec declares to the main process. What is left when that has ended gets
+    /// TERM and the rest of `grace`, and then KILL. Returns when nothing of it runs.
     ///
     /// # Errors
     /// When processes survive KILL.

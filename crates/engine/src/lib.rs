@@ -18,6 +18,11 @@
 //! image warn about it and work. Programs that insist on being process 1 are, in a PID namespace
 //! below the shim's (see [`InstanceSpec::is_first_process`]). There is no user namespace: user ids inside are those of the machine.
 //!
+//! # How instances end
+//!
+//! A stop asks the application, not its wrappers and not its children: the private module `stop`
+//! decides whom, the shim asks and waits. A declared stop signal goes to the main process alone.
+//!
 //! # Limits
 //!
 //! Instances of one environment share a bridge and can imitate each other's addresses. Instances
@@ -42,6 +47,7 @@ mod plain;
 mod process;
 mod seqpacket;
 mod shim;
+mod stop;
 mod sys;
 
 pub use doctor::{Check, doctor};

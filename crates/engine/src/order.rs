@@ -76,7 +76,7 @@ pub(crate) enum News {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Request {
-    /// TERM to everything, and KILL after the grace.
+    /// TERM to the application, then to what is left, and KILL after the grace.
     Stop { grace_ms: u64 },
     /// Run one more command; descriptors 0, 1 and 2 come with this.
     Exec {

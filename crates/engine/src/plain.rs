@@ -71,12 +71,15 @@ impl PlainDriver {
     }
 
     fn refuse_pretence(spec: &InstanceSpec) -> Result<(), Error> {
+        // Whom a stop signals needs no namespaces.
+        let stop_signal = spec.container.stop_signal.clone();
+        let possible = ContainerSpec { stop_signal, ..ContainerSpec::default() };
         let why = match &spec.root {
             Root::Layers(_) => Some("images need the native engine, and so root"),
             Root::HostUserland if !spec.files.is_empty() => {
                 Some("files at fixed places need the native engine, and so root")
             }
-            Root::HostUserland if spec.container != ContainerSpec::default() => {
+            Root::HostUserland if spec.container != possible => {
                 Some("settings of a container need the native engine, and so root")
             }
             Root::HostUserland => None,

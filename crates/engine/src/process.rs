@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::driver::Listener;
+use crate::stop::Process;
 
 /// When a process began, in clock ticks since boot. Together with its id it names it for ever.
 pub(crate) fn started_ticks(pid: i32) -> io::Result<u64> {
@@ -45,6 +46,45 @@ pub(crate) fn descendants(ancestor: i32) -> Vec<i32> {
         found.extend(of_this);
     }
     found
+}
+
+/// Most processes that are read one by one. Instances have a limit of their own, which is lower.
+const PROCESSES_MAX: usize = 4096;
+/// How much of a command line is read: a wrapper is known by its first words.
+const COMMAND_LINE_BYTES: u64 = 4096;
+
+/// All processes that descend from `ancestor` and run, without it. Those that end meanwhile are
+/// left out.
+pub(crate) fn family(ancestor: i32) -> Vec<Process> {
+    descendants(ancestor).into_iter().take(PROCESSES_MAX).filter_map(describe).collect()
+}
+
+fn describe(pid: i32) -> Option<Process> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        text.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+    };
+    if field("State")?.starts_with(['Z', 'X']) {
+        return None;
+    }
+    let mask = |name| u64::from_str_radix(field(name)?, 16).ok();
+    let pipe = |descriptor: u8| {
+        let target = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
+        target.to_str()?.strip_prefix("pipe:[")?.strip_suffix(']')?.parse::<u64>().ok()
+    };
+    let mut line = Vec::new();
+    let file = fs::File::open(format!("/proc/{pid}/cmdline")).ok()?;
+    file.take(COMMAND_LINE_BYTES).read_to_end(&mut line).ok()?;
+    let words = line.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    Some(Process {
+        pid,
+        parent: field("PPid")?.parse().ok()?,
+        words: words.map(|word| String::from_utf8_lossy(word).into_owned()).collect(),
+        catches: mask("SigCgt")?,
+        ignores: mask("SigIgn")?,
+        reads: pipe(0),
+        writes: [pipe(1), pipe(2)].into_iter().flatten().collect(),
+    })
 }
 
 /// A listening socket with the inode that names it.
@@ -196,6 +236,32 @@ mod tests {
                 ("[::1]:8080".to_owned(), 14)
             ]
         );
+    }
+
+    #[test]
+    fn a_process_is_described_with_its_words_its_signals_and_its_pipes() {
+        let script = "trap : TERM; echo ready; read line";
+        let mut child = std::process::Command::new("/bin/sh")
+            .args(["-c", script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 6];
+        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let found = family(own).into_iter().find(|process| process.pid == pid);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = found.unwrap();
+        assert_eq!(
+            (found.parent, &found.words[..]),
+            (own, &["/bin/sh", "-c", script].map(str::to_owned)[..])
+        );
+        assert_eq!(found.catches >> (nix::libc::SIGTERM - 1) & 1, 1);
+        assert!(found.reads.is_some() && !found.writes.is_empty());
+        assert_eq!(describe(pid), None);
     }
 
     #[test]

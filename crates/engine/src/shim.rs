@@ -25,6 +25,7 @@ mod nursery;
 mod overlay;
 mod reach;
 mod root;
+mod stop;
 mod supervise;
 mod volumes;
 

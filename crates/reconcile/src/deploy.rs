@@ -5,12 +5,14 @@
 //! called on every signal and on a timer, knows nothing of why it is called, and may be called
 //! again after a crash at any line of the code that acts: each action is safe to repeat.
 
+mod dependents;
 mod observed;
 mod plan;
 mod supervise;
 mod turn;
 mod update;
 
+pub use dependents::dependents;
 pub use observed::{
     ArtifactState, Desired, Health, JobState, LiveDeploy, NeedState, NextDeploy, Observed, Refusal,
     RolloutMode, RouteState, SeenInstance, Timeouts, rollout_mode,

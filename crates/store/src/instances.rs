@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use model::{DeployId, Exit, Instance, InstanceId, InstancePurpose, ServiceId};
 use rusqlite::{Row, params};
 
+use crate::connection::Writing;
 use crate::row::{Columns, all, execute, first, to_json};
 use crate::{Error, Store};
 
@@ -26,29 +27,57 @@ pub struct InstanceRow {
 /// Writes an instance, with the service or data store that it works for (the service, for builds
 /// and jobs). Writing the same one twice is the same as once.
 pub fn insert(store: &Store, instance: &Instance, owner_id: &impl Display) -> Result<(), Error> {
+    store.write("save instance", |tx| {
+        insert_in(tx, instance, &owner_id.to_string(), "1")?;
+        Ok(())
+    })
+}
+
+/// Writes an instance that is about to be started for a service. Returns whether it was written:
+/// it is not when the service is gone, or a person has stopped its environment meanwhile.
+pub fn begin(store: &Store, instance: &Instance, service_id: &ServiceId) -> Result<bool, Error> {
+    store.write("save instance", |tx| begin_in(tx, instance, service_id))
+}
+
+pub(crate) fn begin_in(
+    tx: &Writing<'_>,
+    instance: &Instance,
+    service_id: &ServiceId,
+) -> Result<bool, Error> {
+    let is_wanted = "EXISTS (SELECT 1 FROM services
+        JOIN environments ON environments.id = services.environment_id
+        WHERE services.id = ?3 AND NOT environments.is_stopped)";
+    Ok(insert_in(tx, instance, service_id.as_str(), is_wanted)? > 0)
+}
+
+fn insert_in(
+    tx: &Writing<'_>,
+    instance: &Instance,
+    owner_id: &str,
+    condition: &str,
+) -> Result<usize, Error> {
     let deploy_id = match &instance.purpose {
         InstancePurpose::Service { deploy_id, .. }
         | InstancePurpose::PreDeploy(deploy_id)
         | InstancePurpose::InitialDeployHook(deploy_id) => Some(deploy_id.as_str()),
         _ => None,
     };
-    store.write("save instance", |tx| {
-        execute(
-            tx,
+    execute(
+        tx,
+        &format!(
             "INSERT INTO instances (id, purpose, owner_id, deploy_id, ordinal, restarts, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING",
-            params![
-                instance.id.as_str(),
-                to_json(&instance.purpose),
-                owner_id.to_string(),
-                deploy_id,
-                instance.ordinal,
-                instance.restarts,
-                instance.created_at.as_microsecond(),
-            ],
-        )?;
-        Ok(())
-    })
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE {condition} ON CONFLICT (id) DO NOTHING"
+        ),
+        params![
+            instance.id.as_str(),
+            to_json(&instance.purpose),
+            owner_id,
+            deploy_id,
+            instance.ordinal,
+            instance.restarts,
+            instance.created_at.as_microsecond(),
+        ],
+    )
 }
 
 /// The instance with this id.

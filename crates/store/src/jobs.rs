@@ -1,12 +1,12 @@
 //! One-off jobs: commands that a person asked for, with a service's release.
 
 use jiff::Timestamp;
-use model::{Exit, InstanceId, ReleaseId, ServiceId};
+use model::{Exit, Instance, InstanceId, ReleaseId, ServiceId};
 use rusqlite::{Row, params};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::row::{Columns, all, execute, first, to_json};
-use crate::{Error, Store};
+use crate::{Error, Store, instances};
 
 /// One job, named by its instance.
 #[derive(Debug, Clone)]
@@ -25,13 +25,14 @@ pub struct Job {
     pub ended: Option<(Timestamp, Exit)>,
 }
 
-/// Writes a job that begins.
-///
-/// # Errors
-/// Also when there is no such service.
-pub fn insert(store: &Store, job: &Job) -> Result<(), Error> {
+/// Writes a job that begins, and the instance that will run it. Returns whether that was done: it
+/// is not when the service is gone, or a person has stopped its environment.
+pub fn begin(store: &Store, instance: &Instance, job: &Job) -> Result<bool, Error> {
     let command = store.sealer().seal(&place(&job.instance_id), job.command.expose_secret());
     store.write("save job", |tx| {
+        if !instances::begin_in(tx, instance, &job.service_id)? {
+            return Ok(false);
+        }
         execute(
             tx,
             "INSERT INTO jobs (instance_id, service_id, release_id, command_sealed, started_at)
@@ -44,7 +45,7 @@ pub fn insert(store: &Store, job: &Job) -> Result<(), Error> {
                 job.started_at.as_microsecond(),
             ],
         )?;
-        Ok(())
+        Ok(true)
     })
 }
 

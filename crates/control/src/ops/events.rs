@@ -269,6 +269,21 @@ pub fn closing(platform: &Platform, project: &str, ending: Ending) -> Event {
         Ending::Purged => ("purged", "everything was removed".to_owned(), None),
         Ending::Failed(problem) => ("down_failed", problem.message.clone(), Some(problem)),
     };
+    unwritten(platform, project, (kind, message, problem))
+}
+
+/// What the end of a project waits for, for whoever asked for it. It is not written down either.
+#[must_use]
+pub fn waits(platform: &Platform, project: &str, names: &[String]) -> Event {
+    let message = format!("waiting for {} to stop", names.join(", "));
+    unwritten(platform, project, ("stopping", message, None))
+}
+
+fn unwritten(
+    platform: &Platform,
+    project: &str,
+    (kind, message, problem): (&str, String, Option<Problem>),
+) -> Event {
     Event {
         sequence: latest_sequence(platform).unwrap_or_default(),
         at: Timestamp::now(),

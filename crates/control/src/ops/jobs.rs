@@ -14,7 +14,7 @@ use crate::platform::Platform;
 use crate::tasks::jobs::start_key;
 
 /// Time that a cancelled job gets between TERM and KILL.
-const CANCEL_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(10);
 
 /// Starts a job. Its output is in the log of the instance.
 ///
@@ -43,9 +43,16 @@ pub fn create(
         ended: None,
     };
     let instance_id = instance.id.clone();
+    let written_instance = instance.clone();
     let started = platform.clone();
-    store::instances::insert(&platform.store, &instance, id)?;
+    let name = row.definition.name.clone();
+    // Known as about to be started from before it is written down, so that nobody takes it for one
+    // that was forgotten; and started after that, so that nothing runs that is not written down.
+    let (go, written) = tokio::sync::oneshot::channel();
     platform.background.start(start_key(&instance_id), async move {
+        if written.await.is_err() {
+            return;
+        }
         let run = Run {
             row: &row,
             release: &release,
@@ -62,7 +69,12 @@ pub fn create(
             );
         }
     });
-    store::jobs::insert(&platform.store, &job)?;
+    if !store::jobs::begin(&platform.store, &written_instance, &job)? {
+        return Err(Problem::new("service-stopped", format!("{name} is stopped"))
+            .hint("`gable up` starts it, with the data stores that a job may need")
+            .into());
+    }
+    let _ = go.send(());
     Ok(instance_id)
 }
 

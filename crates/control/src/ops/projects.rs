@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ArtifactId, EnvironmentId, Problem, Project};
+use model::{ArtifactId, EnvironmentId, Instance, InstanceId, InstancePurpose, Problem, Project};
 
 use crate::environments;
 use crate::error::Error;
@@ -14,8 +14,10 @@ use crate::tasks::services::disk_dir;
 
 /// How often it is looked whether everything has stopped.
 const POLL: Duration = Duration::from_millis(50);
-/// Everything gets this long to stop; an instance's own grace is shorter.
+/// Something has to stop within this time; an instance's own grace is shorter.
 const STOP_LIMIT: Duration = Duration::from_secs(330);
+/// What is still there of an instance when its data are removed gets no longer than this.
+const PURGE_GRACE: Duration = Duration::from_secs(5);
 
 /// A project by its name.
 ///
@@ -36,29 +38,45 @@ pub fn by_name(platform: &Platform, name: &str) -> Result<Project, Error> {
 pub fn stop(platform: &Platform, project: &Project) -> Result<(), Error> {
     for environment in store::environments::list(&platform.store, &project.id)? {
         environments::set_stopped(platform, &environment.id, true)?;
+        // What was known before may be of an earlier stop: it counts when it was seen again.
+        for (_, id) in data_stores(platform, &environment.id)? {
+            platform.forget_store(&id);
+        }
     }
     platform.wake();
     Ok(())
 }
 
-/// Waits until nothing of a project runs.
+/// Waits until nothing of a project runs, and tells what is waited for whenever that changes.
 ///
 /// # Errors
-/// When that takes too long.
-pub async fn stopped(platform: &Platform, project: &Project) -> Result<(), Error> {
-    stopped_within(platform, project, STOP_LIMIT).await
+/// When nothing more stops for too long.
+pub async fn stopped(
+    platform: &Platform,
+    project: &Project,
+    tell: impl Fn(&[String]),
+) -> Result<(), Error> {
+    stopped_within(platform, project, STOP_LIMIT, tell).await
 }
 
 async fn stopped_within(
     platform: &Platform,
     project: &Project,
     limit: Duration,
+    tell: impl Fn(&[String]),
 ) -> Result<(), Error> {
-    let deadline = tokio::time::Instant::now() + limit;
+    let mut deadline = tokio::time::Instant::now() + limit;
+    let mut told = Vec::new();
     loop {
-        let running = running(platform, project).await?;
+        let running = running(platform, project)?;
         if running.is_empty() {
             return Ok(());
+        }
+        if running != told {
+            // One waits for the other: each that has stopped gives the next its time.
+            deadline = tokio::time::Instant::now() + limit;
+            tell(&running);
+            told.clone_from(&running);
         }
         if tokio::time::Instant::now() >= deadline {
             return Err(Problem::new("stop-failed", format!("{} still runs", running.join(", ")))
@@ -69,21 +87,33 @@ async fn stopped_within(
     }
 }
 
-async fn running(platform: &Platform, project: &Project) -> Result<Vec<String>, Error> {
+/// The data stores of an environment: what they are called, and their ids.
+fn data_stores(
+    platform: &Platform,
+    environment_id: &EnvironmentId,
+) -> Result<Vec<(String, String)>, Error> {
+    let databases = store::databases::list(&platform.store, environment_id)?
+        .into_iter()
+        .map(|row| (format!("database {}", row.definition.name), row.id.to_string()));
+    let key_values = store::key_values::list(&platform.store, environment_id)?
+        .into_iter()
+        .map(|row| (format!("Key Value {}", row.definition.name), row.id.to_string()));
+    Ok(databases.chain(key_values).collect())
+}
+
+fn running(platform: &Platform, project: &Project) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     for environment in store::environments::list(&platform.store, &project.id)? {
         for row in store::services::list(&platform.store, &environment.id)? {
-            if !store::instances::by_service(&platform.store, &row.id)?.is_empty() {
+            let instances = store::instances::by_service(&platform.store, &row.id)?;
+            let is_job = |instance: &Instance| matches!(instance.purpose, InstancePurpose::Job(_));
+            if !instances.is_empty() && instances.iter().all(is_job) {
+                names.push(format!("a job of {}", row.definition.name));
+            } else if !instances.is_empty() {
                 names.push(row.definition.name);
             }
         }
-        let databases = store::databases::list(&platform.store, &environment.id)?
-            .into_iter()
-            .map(|row| (format!("database {}", row.definition.name), row.id.to_string()));
-        let key_values = store::key_values::list(&platform.store, &environment.id)?
-            .into_iter()
-            .map(|row| (format!("Key Value {}", row.definition.name), row.id.to_string()));
-        for (name, id) in databases.chain(key_values) {
+        for (name, id) in data_stores(platform, &environment.id)? {
             if !matches!(platform.store_state(&id), Some(StoreState::Stopped)) {
                 names.push(name);
             }
@@ -131,7 +161,7 @@ async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<()
     let mut directories = Vec::new();
     for row in store::services::list(&platform.store, id)? {
         for instance in store::instances::by_service(&platform.store, &row.id)? {
-            platform.driver.remove(&instance.id).await?;
+            end(platform, &instance.id).await?;
             store::instances::delete(&platform.store, &instance.id)?;
         }
         directories.push(disk_dir(platform, &row.id));
@@ -153,10 +183,7 @@ async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<()
     );
     for (store_id, instance_id) in stores {
         if let Some(instance_id) = instance_id {
-            match platform.driver.remove(&instance_id).await {
-                Ok(()) | Err(engine::Error::NotFound(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+            end(platform, &instance_id).await?;
         }
         directories.push(state_dir.join("data").join(&store_id));
         directories.push(platform.config.logs_dir().join(&store_id));
@@ -170,6 +197,19 @@ async fn purge_environment(platform: &Platform, id: &EnvironmentId) -> Result<()
     platform.publisher.publish(platform).await?;
     platform.driver.remove_network(id).await?;
     Ok(())
+}
+
+/// Ends an instance, if it still runs, and forgets it.
+async fn end(platform: &Platform, id: &InstanceId) -> Result<(), Error> {
+    use engine::Error::{NotFound, NotRunning};
+    match platform.driver.stop(id, PURGE_GRACE).await {
+        Ok(()) | Err(NotFound(_) | NotRunning(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match platform.driver.remove(id).await {
+        Ok(()) | Err(NotFound(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Many small files take a disk minutes: nobody else has to wait for it.
@@ -283,7 +323,10 @@ mod tests {
         let now = jiff::Timestamp::now();
         store::key_values::upsert(&platform.store, &environment.id, &key_value, now).unwrap();
         let project = by_name(&platform, "shop").unwrap();
-        let error = stopped_within(&platform, &project, Duration::ZERO).await.unwrap_err();
+        let told = std::cell::RefCell::new(Vec::new());
+        let tell = |names: &[String]| told.borrow_mut().push(names.join(", "));
+        let error = stopped_within(&platform, &project, Duration::ZERO, tell).await.unwrap_err();
         assert_eq!(error.problem().message, "database data, Key Value data still runs");
+        assert_eq!(told.into_inner(), ["database data, Key Value data"]);
     }
 }

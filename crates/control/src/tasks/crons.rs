@@ -104,15 +104,7 @@ async fn care(platform: &Platform, row: &ServiceRow) -> Result<Option<Timestamp>
                 return note_delay(platform, row, &live, release.service.schedule.as_ref());
             }
             None => {
-                let lost = Exit {
-                    code: None,
-                    signal: None,
-                    out_of_memory: false,
-                    limit: Some("the machine was restarted".to_owned()),
-                    start_error: None,
-                    at: now,
-                };
-                finish(platform, row, run, &lost).await?;
+                finish(platform, row, run, &never_ran("the machine was restarted", now)).await?;
             }
         }
     }
@@ -240,7 +232,12 @@ pub async fn start(
         .hint("wait for it to end; two never run at once")
         .into());
     }
-    store::instances::insert(&platform.store, &instance, &row.id)?;
+    if !store::instances::begin(&platform.store, &instance, &row.id)? {
+        let exit = never_ran("it was stopped before it began", now);
+        store::cron_runs::finish(&platform.store, &instance.id, &exit, now)?;
+        let message = format!("{} is stopped", row.definition.name);
+        return Err(Problem::new("service-stopped", message).hint("`gable up` starts it").into());
+    }
     let run = Run {
         row,
         release,
@@ -299,9 +296,22 @@ async fn stop_run(platform: &Platform, row: &ServiceRow) -> Result<(), Error> {
     }
     let exit = match platform.driver.observe(&run.instance_id).await {
         Some(InstanceState::Exited(exit)) => exit,
-        _ => return Ok(()),
+        Some(_) => return Ok(()),
+        None => never_ran("it was stopped before it began", Timestamp::now()),
     };
     finish(platform, row, &run, &exit).await
+}
+
+/// The end of a run of which the engine knows nothing.
+fn never_ran(why: &str, at: Timestamp) -> Exit {
+    Exit {
+        code: None,
+        signal: None,
+        out_of_memory: false,
+        limit: Some(why.to_owned()),
+        start_error: None,
+        at,
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use databases::{KeyValueRequest, PostgresRequest};
-use model::{DatabaseId, InstanceId, InstanceState, KeyValueId, Problem};
+use model::{DatabaseId, EnvironmentId, InstanceId, InstanceState, KeyValueId, Problem};
 use reconcile::deploy::back_off;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ use crate::environments;
 use crate::error::Error;
 use crate::events;
 use crate::init_files;
+use crate::instances;
 use crate::platform::{Platform, StoreState};
 
 /// When nothing signals, everything is looked at this often all the same.
@@ -253,6 +254,9 @@ async fn database_pass(platform: &Platform, id: &DatabaseId) -> Result<Option<St
         env: &env,
     };
     if is_stopped {
+        if let Some(state) = waits_for_services(platform, &row.environment_id, id.as_str()).await? {
+            return Ok(Some(state));
+        }
         let driver = platform.driver.as_ref();
         databases::stop_postgres(&platform.databases, driver, &request, STOP_GRACE).await?;
         return Ok(Some(StoreState::Stopped));
@@ -292,6 +296,9 @@ fn obtain_extensions(platform: &Platform, major: u8) {
 async fn key_value_pass(platform: &Platform, id: &KeyValueId) -> Result<Option<StoreState>, Error> {
     let Some(row) = store::key_values::get(&platform.store, id)? else { return Ok(None) };
     if environments::is_stopped(platform, &row.environment_id)? {
+        if let Some(state) = waits_for_services(platform, &row.environment_id, id.as_str()).await? {
+            return Ok(Some(state));
+        }
         if let Some(instance_id) = &row.instance_id {
             databases::stop_key_value(platform.driver.as_ref(), instance_id, STOP_GRACE).await?;
         }
@@ -321,6 +328,22 @@ async fn key_value_pass(platform: &Platform, id: &KeyValueId) -> Result<Option<S
     )
     .await?;
     Ok(Some(StoreState::Ready { instance_id, running }))
+}
+
+/// How a store that is to stop stands while a service of its environment runs, which may need it
+/// to the last; `None` when none does. The engine wakes whoever waits when one ends.
+async fn waits_for_services(
+    platform: &Platform,
+    environment_id: &EnvironmentId,
+    id: &str,
+) -> Result<Option<StoreState>, Error> {
+    for service in store::services::list(&platform.store, environment_id)? {
+        if instances::runs(platform, &service.id).await? {
+            let waits = || StoreState::Starting(format!("{} stops first", service.name()));
+            return Ok(Some(platform.store_state(id).unwrap_or_else(waits)));
+        }
+    }
+    Ok(None)
 }
 
 /// The instance to run as: the last one while it runs, a new one otherwise.

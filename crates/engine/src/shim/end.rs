@@ -59,7 +59,7 @@ fn exit(supervisor: &Supervisor) -> Exit {
     };
     // The kernel ends one process of the cgroup, which need not be the main one: that one then
     // fails by itself, and the reason is the memory all the same.
-    let has_failed = start_error.is_none() && code != Some(0) && !supervisor.is_stopping;
+    let has_failed = start_error.is_none() && code != Some(0) && supervisor.stopping.is_none();
     let (kills, refused) = supervisor.parts.cgroup.as_ref().map_or((0, 0), |(cgroups, path)| {
         (cgroups.out_of_memory_kills(path), cgroups.refused_processes(path))
     });

@@ -119,7 +119,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
 }
 
 /// The signal for the main process alone, if it is to end the others. One that is process 1 does
-/// that, as an init: behind its back they would be started again.
+/// that, as an init: what it looks like from outside says nothing about what it looks after.
 fn stop_signal(spec: &spec::InstanceSpec) -> Option<i32> {
     match &spec.container.stop_signal {
         Some(declared) => spec::signal_number(declared),
@@ -134,7 +134,7 @@ pub(super) struct Parts {
     pub(super) cgroup: Option<(Cgroups, PathBuf)>,
     pub(super) limits: spec::Limits,
     pub(super) disk: Option<DiskWatch>,
-    /// For the main process alone; TERM for all where `None`.
+    /// For the main process alone; TERM for the application where `None`.
     pub(super) stop_signal: Option<i32>,
     pub(super) log: LogWriter,
     pub(super) signals: SignalFd,

@@ -13,8 +13,9 @@ use telemetry::Stream;
 
 use crate::order::{Answer, News, RUNNING, Request, RunningRecord};
 use crate::shim::instance::{Parts, Said};
+use crate::shim::stop::Stopping;
 use crate::shim::{end, extra, reach};
-use crate::{files, seqpacket, sys};
+use crate::{files, seqpacket};
 
 /// Between TERM and KILL when a limit has been passed.
 const GRACE_OF_LIMITS: Duration = Duration::from_secs(2);
@@ -69,6 +70,8 @@ enum Source {
     Status,
     Output(usize),
     Conversation(usize),
+    /// An application that was asked to end has.
+    Awaited(usize),
 }
 
 /// One instance, from the moment its main process is being made.
@@ -78,12 +81,13 @@ pub(super) struct Supervisor {
     pub(super) start: Start,
     conversations: Vec<Conversation>,
     /// Asked for before the main process was there.
-    early_stop: Option<Duration>,
-    kill_at: Option<Instant>,
+    pub(super) early_stop: Option<Duration>,
+    pub(super) kill_at: Option<Instant>,
     time_is_up_at: Option<Instant>,
     output_left: Option<u64>,
     pub(super) limit: Option<String>,
-    pub(super) is_stopping: bool,
+    /// Since it was asked to end.
+    pub(super) stopping: Option<Stopping>,
 }
 
 impl Supervisor {
@@ -97,7 +101,7 @@ impl Supervisor {
             time_is_up_at: None,
             output_left: parts.limits.output_bytes,
             limit: None,
-            is_stopping: false,
+            stopping: None,
             parts,
         }
     }
@@ -123,21 +127,23 @@ impl Supervisor {
     }
 
     /// The start came to nothing, or the main process has ended and all that was said before is
-    /// known.
+    /// known. What it leaves behind when it was asked to end has the rest of the grace.
     fn has_ended(&self) -> bool {
         match &self.start {
             Start::UnderWay { .. } => false,
             Start::Refused { .. } => true,
-            Start::Done => matches!(self.main, Main::Ended(_)),
             // It may never have been made.
             Start::CannotBegin(_) => !matches!(self.main, Main::Known(_)),
+            Start::Done => {
+                matches!(self.main, Main::Ended(_)) && (self.stopping.is_none() || !self.has_rest())
+            }
         }
     }
 
     /// Waits for something to happen, and deals with all that has.
     fn pass(&mut self, deadline: Option<Instant>) {
         let ready = self.wait(deadline);
-        // Conversations that end are removed, so the last are dealt with first.
+        // Those that end are removed, so the last are dealt with first.
         for source in ready.into_iter().rev() {
             match source {
                 Source::Signals => self.take_signals(),
@@ -147,6 +153,11 @@ impl Supervisor {
                     self.take_output(index);
                 }
                 Source::Conversation(index) => self.take_request(index),
+                Source::Awaited(index) => {
+                    if let Some(stopping) = &mut self.stopping {
+                        stopping.awaited.remove(index);
+                    }
+                }
             }
         }
         self.reap();
@@ -170,6 +181,10 @@ impl Supervisor {
         for (index, conversation) in self.conversations.iter().enumerate() {
             sources.push((Source::Conversation(index), conversation.peer.as_fd()));
         }
+        let awaited = self.stopping.iter().flat_map(|stopping| &stopping.awaited);
+        for (index, application) in awaited.enumerate() {
+            sources.push((Source::Awaited(index), application.as_fd()));
+        }
         let mut polled: Vec<_> =
             sources.iter().map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN)).collect();
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
@@ -188,7 +203,9 @@ impl Supervisor {
     fn next_deadline(&self) -> Option<Instant> {
         let of_commands = self.conversations.iter().filter_map(|one| one.kill_at);
         let of_disk = self.parts.disk.as_ref().map(|disk| disk.look_at);
-        self.kill_at.into_iter().chain(self.time_is_up_at).chain(of_commands).chain(of_disk).min()
+        let of_stop = self.stopping.as_ref().and_then(Stopping::next_deadline);
+        let of_limits = self.kill_at.into_iter().chain(self.time_is_up_at).chain(of_disk);
+        of_limits.chain(of_commands).chain(of_stop).min()
     }
 
     fn take_signals(&mut self) {
@@ -366,6 +383,7 @@ impl Supervisor {
                 conversation.child.into_iter().for_each(reach::kill_tree);
             }
         }
+        self.go_on_stopping(now);
         if self.kill_at.is_some_and(|at| at <= now) {
             // Again after a while: a process that was being forked may have been missed.
             self.kill_at = Some(now + KILL_ROUND);
@@ -373,26 +391,9 @@ impl Supervisor {
         }
     }
 
-    /// TERM to everything, or the declared signal to the main process, and KILL after the grace. The shortest grace of several counts.
-    fn stop(&mut self, grace: Duration) {
-        if matches!(self.start, Start::UnderWay { .. }) {
-            // What runs now is Gable's own; it must finish before anything can be told.
-            self.early_stop = Some(self.early_stop.map_or(grace, |earlier| earlier.min(grace)));
-            return;
-        }
-        let kill_at = Instant::now() + grace;
-        self.kill_at = Some(self.kill_at.map_or(kill_at, |earlier| earlier.min(kill_at)));
-        if !self.is_stopping {
-            self.is_stopping = true;
-            match (self.parts.stop_signal, &self.main) {
-                (Some(signal), Main::Known(main)) => {
-                    let _ = sys::kill_number(*main, signal);
-                }
-                _ => reach::signal_all(self.parts.isolated, Signal::SIGTERM),
-            }
-            // A process that was halted would otherwise never see it.
-            reach::signal_all(self.parts.isolated, Signal::SIGCONT);
-        }
+    /// Commands that were started beside the main process and run.
+    pub(super) fn commands(&self) -> impl Iterator<Item = Pid> {
+        self.conversations.iter().filter_map(|one| one.child)
     }
 
     /// Kills whatever the main process left behind, and says whether there was something.

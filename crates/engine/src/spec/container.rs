@@ -26,7 +26,7 @@ pub struct ContainerSpec {
     /// Capabilities taken away; `ALL` takes every one that is not added by name.
     pub cap_drop: Vec<String>,
     /// The signal that asks the main process to end, and nobody else. Where `None`, TERM goes to
-    /// every process of the instance, or to the main one alone if that is process 1.
+    /// the application below the main one, or to the main one if that is process 1.
     pub stop_signal: Option<String>,
     /// Limits of its processes.
     pub ulimits: Vec<Ulimit>,

@@ -69,7 +69,7 @@ async fn the_time_limit_ends_it_and_says_so() {
         return;
     }
     let rig = Rig::new();
-    let mut spec = rig.shell("sleep 600 && true");
+    let mut spec = rig.shell("exec sleep 600 && true");
     spec.limits.time = Some(Duration::from_millis(200));
     let exit = rig.run(&spec).await;
     assert_eq!(exit.limit.as_deref(), Some("it took longer than 200 ms"));

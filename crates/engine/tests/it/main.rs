@@ -28,4 +28,6 @@ mod root;
 #[cfg(test)]
 mod runtimes;
 #[cfg(test)]
+mod stops;
+#[cfg(test)]
 mod volumes;

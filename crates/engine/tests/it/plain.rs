@@ -8,13 +8,13 @@ use tempfile::TempDir;
 
 use crate::rig::{PATIENCE, Rig, shim_command, until};
 
-struct Plain {
+pub(crate) struct Plain {
     driver: Option<PlainDriver>,
     state: TempDir,
 }
 
 impl Plain {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = tempfile::tempdir().unwrap();
         let mut plain = Self { driver: None, state };
         plain.renew();
@@ -28,21 +28,21 @@ impl Plain {
         self.driver = Some(PlainDriver::new(config).unwrap());
     }
 
-    fn driver(&self) -> &PlainDriver {
+    pub(crate) fn driver(&self) -> &PlainDriver {
         self.driver.as_ref().unwrap()
     }
 
-    fn shell(&self, script: &str) -> InstanceSpec {
+    pub(crate) fn shell(&self, script: &str) -> InstanceSpec {
         let mut spec = Rig::bare_spec(&["/bin/sh", "-c", script]);
         spec.log = self.state.path().join(format!("{}.log", spec.id));
         spec
     }
 
-    fn log(&self, spec: &InstanceSpec) -> String {
+    pub(crate) fn log(&self, spec: &InstanceSpec) -> String {
         std::fs::read_to_string(&spec.log).unwrap_or_default()
     }
 
-    async fn ended(&self, spec: &InstanceSpec) -> model::Exit {
+    pub(crate) async fn ended(&self, spec: &InstanceSpec) -> model::Exit {
         tokio::time::timeout(PATIENCE, self.driver().wait(&spec.id)).await.unwrap().unwrap()
     }
 }
@@ -137,7 +137,7 @@ async fn only_its_own_listeners_are_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_process_is_found_again() {
     let mut plain = Plain::new();
-    let spec = plain.shell("echo up; sleep 600");
+    let spec = plain.shell("echo up; exec sleep 600");
     plain.driver().start(&spec).await.unwrap();
     until("the process", || plain.log(&spec).contains("up")).await;
     plain.renew();

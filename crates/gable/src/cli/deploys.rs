@@ -117,6 +117,7 @@ pub(crate) async fn finish(
     };
     let project = match watch::watch(&mut named.client, watch, &mut interrupts).await? {
         Ended::Settled(project) => project,
+        Ended::Stopped => return Err(watch::stopped(&named.project)),
         Ended::Interrupted => {
             printer.say("it goes on in the background; `gable status` shows how far it is");
             return Ok(INTERRUPTED);

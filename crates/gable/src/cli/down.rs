@@ -14,6 +14,10 @@ use super::up::ask;
 
 /// Milliseconds between two drawings of the mark that turns.
 const DRAW_INTERVAL_MS: u64 = 100;
+/// What has not changed for this long is told where nothing can be drawn.
+const TELLING_TIME: std::time::Duration = std::time::Duration::from_secs(2);
+/// The kind of event that says what a stop waits for.
+const WAITING: &str = "stopping";
 
 /// Runs it.
 pub(crate) async fn run(context: &Context, args: &DownArgs) -> Outcome {
@@ -99,7 +103,24 @@ async fn stop(
     let request = DownRequest { project: project.to_owned(), purge };
     let mut events = client.down(&request).await?;
     let mut is_clean = true;
-    while let Some(event) = events.next().await? {
+    let mut waiting: Option<String> = None;
+    loop {
+        let event = match tokio::time::timeout(TELLING_TIME, events.next()).await {
+            Ok(event) => event?,
+            Err(_) => {
+                // What takes its time is worth a line of its own.
+                if let Some(text) = waiting.take()
+                    && spinner.is_none()
+                {
+                    printer.say(&text);
+                }
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        if event.kind == WAITING {
+            waiting = Some(event.message.clone());
+        }
         if let Some(spinner) = &spinner {
             spinner.set_message(shown(&stopping(project, &event)).into_owned());
         }
@@ -131,6 +152,7 @@ async fn stop(
 
 fn stopping(project: &str, event: &Event) -> String {
     match event.service.as_str() {
+        "" if event.kind == WAITING => format!("stopping {project}: {}", event.message),
         "" => format!("stopping {project}"),
         service => format!("stopping {project}: {service}"),
     }

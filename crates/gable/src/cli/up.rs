@@ -175,6 +175,7 @@ impl Up<'_> {
                 let project = self.asked_for(*project);
                 self.settled(reply, &project, interrupts).await
             }
+            Ended::Stopped => Err(watch::stopped(&reply.project)),
             Ended::Interrupted if self.args.detach => {
                 let text = "it goes on in the background; `gable status` shows how far it is";
                 self.context.printer.say(text);

@@ -57,6 +57,8 @@ pub(crate) struct Watch {
 pub(crate) enum Ended {
     /// Everything is over, well or not.
     Settled(Box<ProjectStatus>),
+    /// Somebody stopped or removed the project meanwhile.
+    Stopped,
     /// The person did not want to wait.
     Interrupted,
 }
@@ -122,8 +124,8 @@ impl State {
             project: Some(self.watch.project.clone()),
         };
         let mut events = client.events(&query).await?;
-        if let Some(status) = self.look(client).await? {
-            return Ok(Ended::Settled(status));
+        if let Some(ended) = self.look(client).await? {
+            return Ok(ended);
         }
         let mut draw = interval(DRAW_INTERVAL);
         let mut look = interval(STATUS_INTERVAL);
@@ -147,8 +149,8 @@ impl State {
                 }
                 _ = look.tick() => true,
             };
-            if is_time && let Some(status) = self.look(client).await? {
-                return Ok(Ended::Settled(status));
+            if is_time && let Some(ended) = self.look(client).await? {
+                return Ok(ended);
             }
         }
     }
@@ -181,8 +183,8 @@ impl State {
         Ok(self.pending.is_empty() && (was_pending || is_database))
     }
 
-    /// Looks at the status. Returns it when everything is over.
-    async fn look(&mut self, client: &Client) -> Result<Option<Box<ProjectStatus>>, wire::Error> {
+    /// Looks at the status, and says when everything is over.
+    async fn look(&mut self, client: &Client) -> Result<Option<Ended>, wire::Error> {
         // All projects: a file may declare several, with deploys in each.
         let status = client.status(&StatusQuery::default()).await?;
         self.stage.status(&status);
@@ -214,9 +216,11 @@ impl State {
                 .await?;
         }
         let project = status.projects.into_iter().find(|one| one.name == self.watch.project);
-        let is_over =
-            |project: &ProjectStatus| self.pending.is_empty() && databases_settled(project);
-        Ok(project.filter(is_over).map(Box::new))
+        let Some(project) = project.filter(|project| !is_stopped(project)) else {
+            return Ok(Some(Ended::Stopped));
+        };
+        let is_over = self.pending.is_empty() && databases_settled(&project);
+        Ok(is_over.then(|| Ended::Settled(Box::new(project))))
     }
 
     /// Says why a deploy is not healthy, when that is first known and when it has changed.
@@ -348,6 +352,21 @@ fn failure(name: &str, log: &[String], problem: Option<&Problem>, paint: Paint) 
     }
     text.push('\n');
     text
+}
+
+/// What is told when somebody stopped the project that is followed.
+pub(crate) fn stopped(project: &str) -> Stop {
+    let message = format!("`gable down` ended {project} before it was up");
+    Stop::failed(
+        Problem::new("stopped-meanwhile", message)
+            .hint("`gable up` starts it again, with the data that was not removed"),
+    )
+}
+
+/// Whether a person has stopped it as a whole.
+fn is_stopped(project: &ProjectStatus) -> bool {
+    let mut services = project.environments.iter().flat_map(|one| &one.services).peekable();
+    services.peek().is_some() && services.all(|one| one.state == ServiceState::Stopped)
 }
 
 fn databases_settled(project: &ProjectStatus) -> bool {

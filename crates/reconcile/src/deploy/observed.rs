@@ -117,6 +117,8 @@ pub struct Observed {
     pub data_stores: Vec<(String, NeedState)>,
     /// Services that `next` depends on and that are not as far as it needs them.
     pub dependencies: Vec<(String, NeedState)>,
+    /// Services that need this one and still run, while everything is to stop.
+    pub dependents: Vec<String>,
     /// What `next` would run.
     pub artifact: ArtifactState,
     /// The pre-deploy command of `next`.
@@ -185,8 +187,10 @@ pub struct SeenInstance {
     pub refusal: Option<Refusal>,
     /// Whether it was told to stop.
     pub is_stopping: bool,
-    /// Requests that it is answering, as the edge counts them; `None` when the edge does not
-    /// know it any more.
+    /// When its deploy was replaced, if that was live before.
+    pub superseded_at: Option<Timestamp>,
+    /// Requests that it is answering, as the edge counts them; `None` when nobody knows, because
+    /// the edge does not answer or was not asked.
     pub in_flight: Option<u64>,
 }
 

@@ -46,6 +46,10 @@ pub(super) fn stop_everything(desired: &Desired, observed: &Observed, plan: &mut
     if let Some(next) = &desired.next {
         plan.act(Action::Record(next.deploy.id.clone(), DeployEvent::Canceled));
     }
+    if !observed.dependents.is_empty() {
+        // They end first: what they are doing may need it to the last.
+        return;
+    }
     if observed.route.is_some() {
         let stopped = RouteState::Unavailable("it was stopped".to_owned());
         if observed.route.as_ref() != Some(&stopped) {
@@ -250,24 +254,22 @@ pub(super) fn retire(desired: &Desired, observed: &Observed, now: Timestamp, pla
             }
             continue;
         }
-        let switched_at = live.and_then(|deploy| deploy.finished_at);
-        let stays_until = switched_at
-            .filter(|_| desired.rollout == RolloutMode::SideBySide)
-            .map(|at| after(at, desired.timeouts.linger));
-        let was_live = instance.in_flight.is_some();
-        match (stays_until, was_live) {
-            (Some(until), true) if now < until => plan.wake_by(until),
-            _ if instance.in_flight.is_some_and(|count| count > 0) => {
-                let grace = live_grace(desired);
-                let patience = switched_at.map(|at| after(at, grace));
-                match patience {
-                    Some(until) if now < until => plan.wake_by(until),
-                    _ => end(instance, plan),
-                }
-            }
+        match needed_until(instance, desired) {
+            Some(until) if now < until => plan.wake_by(until),
             _ => end(instance, plan),
         }
     }
+}
+
+/// Until when an instance of an earlier deploy is needed, if it is at all. It counts from when its
+/// own deploy was replaced: while deploys follow one another, the older ones go all the same.
+fn needed_until(instance: &SeenInstance, desired: &Desired) -> Option<Timestamp> {
+    let since = instance.superseded_at?;
+    let lingers =
+        (desired.rollout == RolloutMode::SideBySide).then(|| after(since, desired.timeouts.linger));
+    // What is not known to answer nothing may be answering.
+    let answers = (instance.in_flight != Some(0)).then(|| after(since, live_grace(desired)));
+    lingers.max(answers)
 }
 
 fn live_grace(desired: &Desired) -> Duration {

@@ -22,6 +22,85 @@ fn a_first_deploy_goes_live_and_its_successor_takes_over() {
 }
 
 #[test]
+fn old_instances_go_also_while_deploys_follow_one_another() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    let mut most = 0;
+    for _ in 0..60 {
+        world.deploy(ServiceKind::Web, GOOD);
+        world.run(500);
+        most = most.max(world.running());
+        assert!(world.serves());
+    }
+    // One that serves, one that comes, and those that were replaced in the last three seconds.
+    assert!(most <= 10, "{most} at a time");
+    world.run(5_000);
+    assert_eq!(world.running(), 1);
+}
+
+#[test]
+fn an_old_instance_has_its_grace_while_the_edge_does_not_say_what_it_answers() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.deploy(ServiceKind::Web, GOOD);
+    world.run(1_000);
+    world.is_edge_silent = true;
+    world.deploy(ServiceKind::Web, GOOD);
+    world.run(20_000);
+    assert_eq!(world.running(), 2, "nobody knows that it answers nothing: {:#?}", world.log);
+    world.run(15_000);
+    assert_eq!(world.running(), 1, "{:#?}", world.log);
+}
+
+#[test]
+fn what_a_running_service_needs_stops_after_it() {
+    let mut world = World::new(RolloutMode::SideBySide);
+    world.deploy(ServiceKind::Private, GOOD);
+    world.run(1_000);
+    world.desired_stopped = true;
+    world.dependents = vec!["worker".to_owned()];
+    world.run(60_000);
+    assert!(world.serves(), "{:#?}", world.log);
+    world.dependents.clear();
+    world.run(1_000);
+    assert_eq!(world.running(), 0, "{:#?}", world.log);
+}
+
+#[test]
+fn services_that_need_one_another_do_not_wait_for_one_another() {
+    let service = |name: &str, needs: &[&str], addresses: &[&str]| {
+        let mut service = crate::world::service(ServiceKind::Private);
+        name.clone_into(&mut service.name);
+        let dependency = |need: &&str| model::Dependency {
+            service: (*need).to_owned(),
+            condition: model::DependencyCondition::ServiceStarted,
+            is_required: true,
+        };
+        service.container.depends_on = needs.iter().map(dependency).collect();
+        let address = |name: &&str| model::EnvVar {
+            key: "PEER".to_owned(),
+            source: model::EnvSource::FromService {
+                name: (*name).to_owned(),
+                reference: model::ServiceReference::Property(model::ServiceProperty::Host),
+            },
+            preview_value: None,
+        };
+        service.env = addresses.iter().map(address).collect();
+        service
+    };
+    let all = [
+        service("queue", &[], &[]),
+        service("worker", &["queue"], &["api"]),
+        service("api", &["queue"], &["worker"]),
+        service("web", &[], &["api"]),
+    ];
+    let all: Vec<_> = all.iter().collect();
+    let first = |name| reconcile::deploy::dependents(name, &all);
+    assert_eq!(first("queue"), ["worker", "api"]);
+    assert_eq!(first("api"), ["web"], "worker and api need one another");
+    assert!(first("worker").is_empty());
+    assert!(first("web").is_empty());
+}
+
+#[test]
 fn a_failed_health_check_keeps_the_old_release() {
     for bad in [Behaviour::NeverHealthy, Behaviour::ExitsAfter(100, 1), Behaviour::BuildFails] {
         let mut world = World::new(RolloutMode::SideBySide);

@@ -41,8 +41,11 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     pub(crate) data_stores: Vec<(String, NeedState)>,
     pub(crate) dependencies: Vec<(String, NeedState)>,
+    pub(crate) dependents: Vec<String>,
     /// What happens to the instances of later deploys when they end.
     pub(crate) restart: RestartPolicy,
+    /// Whether the edge does not answer.
+    pub(crate) is_edge_silent: bool,
     ids: u128,
 }
 
@@ -95,7 +98,9 @@ impl World {
             log: Vec::new(),
             data_stores: Vec::new(),
             dependencies: Vec::new(),
+            dependents: Vec::new(),
             restart: RestartPolicy::Always,
+            is_edge_silent: false,
             ids: 0,
         }
     }
@@ -195,11 +200,23 @@ impl World {
         Observed {
             data_stores: self.data_stores.clone(),
             dependencies: self.dependencies.clone(),
+            dependents: self.dependents.clone(),
             artifact,
             pre_deploy: JobState::NotStarted,
             initial_hook: JobState::NotStarted,
-            instances: self.instances.clone(),
+            instances: self.instances.iter().map(|instance| self.seen(instance)).collect(),
             route: self.route.clone(),
+        }
+    }
+
+    fn seen(&self, instance: &SeenInstance) -> SeenInstance {
+        let deploy = &self.find(&instance.deploy_id).0;
+        let is_superseded = deploy.status == DeployStatus::Deactivated;
+        let is_known = is_superseded && !self.is_edge_silent;
+        SeenInstance {
+            superseded_at: is_superseded.then_some(deploy.status_since),
+            in_flight: is_known.then(|| instance.in_flight.unwrap_or(0)),
+            ..instance.clone()
         }
     }
 
@@ -299,6 +316,7 @@ impl World {
                     health: Health::Unknown,
                     refusal: None,
                     is_stopping: false,
+                    superseded_at: None,
                     in_flight: None,
                 });
             }

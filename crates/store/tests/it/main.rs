@@ -98,6 +98,16 @@ fn web(store: &Store) -> ServiceRow {
         .expect("a service can be made")
 }
 
+fn instance_of(job: &store::jobs::Job) -> model::Instance {
+    model::Instance {
+        id: job.instance_id.clone(),
+        purpose: model::InstancePurpose::Job(job.service_id.clone()),
+        ordinal: 0,
+        restarts: 0,
+        created_at: job.started_at,
+    }
+}
+
 fn release(store: &Store, row: &ServiceRow) -> Release {
     let commit = Commit {
         id: "c".repeat(40),

@@ -7,7 +7,7 @@ use store::cron_runs::CronRun;
 use store::jobs::Job;
 use store::{FIRST_PORT, FIRST_UID, Store};
 
-use crate::{at, database, environment, key_value, release, service, web};
+use crate::{at, database, environment, instance_of, key_value, release, service, web};
 
 fn exit(code: i32, at: Timestamp) -> Exit {
     Exit {
@@ -237,13 +237,39 @@ fn a_job_remembers_its_command_and_its_first_ending() {
         started_at: at(5),
         ended: None,
     };
-    store::jobs::insert(&store, &job).unwrap();
+    assert!(store::jobs::begin(&store, &instance_of(&job), &job).unwrap());
     assert_eq!(store::jobs::in_progress(&store).unwrap().len(), 1);
+    assert!(store::instances::get(&store, &job.instance_id).unwrap().is_some());
     store::jobs::finish(&store, &job.instance_id, &exit(3, at(6)), at(6)).unwrap();
     store::jobs::finish(&store, &job.instance_id, &exit(0, at(7)), at(7)).unwrap();
     let read = store::jobs::get(&store, &job.instance_id).unwrap().unwrap();
     assert_eq!(read.command.expose_secret(), "seed --password x");
     assert_eq!(read.ended, Some((at(6), exit(3, at(6)))));
+}
+
+#[test]
+fn nothing_begins_for_what_was_stopped_or_removed() {
+    let store = Store::in_memory().unwrap();
+    let row = web(&store);
+    let job = Job {
+        instance_id: store::new_instance_id(),
+        service_id: row.id.clone(),
+        release_id: release(&store, &row).id,
+        command: "true".into(),
+        started_at: at(5),
+        ended: None,
+    };
+    let instance = instance_of(&job);
+    store::environments::set_stopped(&store, &row.environment_id, true).unwrap();
+    assert!(!store::instances::begin(&store, &instance, &row.id).unwrap());
+    assert!(!store::jobs::begin(&store, &instance, &job).unwrap());
+    assert!(store::instances::list(&store).unwrap().is_empty());
+    assert!(store::jobs::in_progress(&store).unwrap().is_empty());
+    store::environments::set_stopped(&store, &row.environment_id, false).unwrap();
+    assert!(store::instances::begin(&store, &instance, &row.id).unwrap());
+    store::environments::delete_everything(&store, &row.environment_id).unwrap();
+    assert!(!store::instances::begin(&store, &instance, &row.id).unwrap());
+    assert!(store::instances::list(&store).unwrap().is_empty());
 }
 
 #[test]

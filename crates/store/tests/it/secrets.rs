@@ -11,7 +11,7 @@ use store::secrets::{KEY_FILE, derive_key, generate_password, generate_value};
 use store::values::Slot;
 use store::{DATABASE_FILE, Error, Store};
 
-use crate::{at, database, release, service, web};
+use crate::{at, database, instance_of, release, service, web};
 
 /// Whether any file of the state holds this text.
 fn is_in_the_clear(directory: &Path, text: &str) -> bool {
@@ -42,7 +42,7 @@ fn no_secret_stands_in_the_files_in_the_clear() {
         started_at: at(5),
         ended: None,
     };
-    store::jobs::insert(&store, &job).unwrap();
+    assert!(store::jobs::begin(&store, &instance_of(&job), &job).unwrap());
     let credentials = store::databases::credentials(&store, &data.id).unwrap();
     let secrets = [
         "set-by-a-person",

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{
-    Artifact, Build, BuildStatus, Deploy, DeployEvent, DeployId, Exit, Instance, InstanceId,
-    InstancePurpose, InstanceState, Release, ReleaseId, ServiceId,
+    Artifact, Build, BuildId, BuildStatus, Deploy, DeployEvent, DeployId, Exit, Instance,
+    InstanceId, InstancePurpose, InstanceState, Release, ReleaseId, ServiceId,
 };
 use reconcile::deploy::{Action, JobState, RouteState};
 use reconcile::diagnosis::Phase;
@@ -108,12 +108,11 @@ fn start_build(platform: &Platform, seen: &Seen, deploy_id: &DeployId) -> Result
         None => store::builds::insert(&platform.store, &artifact_id, Timestamp::now())?,
     };
     store::deploys::set_build(&platform.store, deploy_id, &build.id)?;
-    let instance = instances::find_or_insert(
-        platform,
-        &seen.instances,
-        InstancePurpose::Build(build.id.clone()),
-        &seen.row.id,
-    )?;
+    let purpose = InstancePurpose::Build(build.id.clone());
+    let known = &seen.instances;
+    let Some(instance) = instances::find_or_insert(platform, known, purpose, &seen.row.id)? else {
+        return Ok(());
+    };
     store::builds::set_instance(&platform.store, &build.id, &instance.id)?;
     let request = build::BuildRequest {
         build_id: build.id.clone(),
@@ -225,7 +224,10 @@ async fn start_job(
         _ => (&release.service.initial_deploy_hook, "initial deploy hook"),
     };
     let command = command.clone().unwrap_or_default();
-    let instance = instances::find_or_insert(platform, &seen.instances, purpose, &seen.row.id)?;
+    let known = &seen.instances;
+    let Some(instance) = instances::find_or_insert(platform, known, purpose, &seen.row.id)? else {
+        return Ok(());
+    };
     let run = Run {
         row: &seen.row,
         release,
@@ -276,7 +278,10 @@ async fn start_instance(platform: &Platform, seen: &Seen, place: Place<'_>) -> R
         restarts: place.restarts,
         created_at: Timestamp::now(),
     };
-    store::instances::insert(&platform.store, &instance, &seen.row.id)?;
+    if !store::instances::begin(&platform.store, &instance, &seen.row.id)? {
+        // Stopped or removed since it was looked at: the next pass sees that.
+        return Ok(());
+    }
     if place.restarts > 0 {
         events::instance_restarted(platform, &seen.row, deploy, &instance)?;
     }
@@ -387,6 +392,11 @@ pub(super) async fn tidy_jobs(platform: &Platform, seen: &Seen) -> Result<(), Er
         if is_needed {
             continue;
         }
+        if let InstancePurpose::Build(build_id) = &instance.purpose
+            && give_up_build(platform, build_id)?
+        {
+            continue;
+        }
         match platform.driver.observe(&instance.id).await {
             Some(InstanceState::Exited(_)) | None => {
                 remove_instance(platform, &instance.id).await?
@@ -395,6 +405,20 @@ pub(super) async fn tidy_jobs(platform: &Platform, seen: &Seen) -> Result<(), Er
         }
     }
     Ok(())
+}
+
+/// Ends the work on a build that nothing waits for, and returns whether it was still under way:
+/// until it has ended it may yet start its instance. A build that another service waits for too is
+/// begun again by that one.
+fn give_up_build(platform: &Platform, build_id: &BuildId) -> Result<bool, Error> {
+    let Some(build) = store::builds::get(&platform.store, build_id)? else { return Ok(false) };
+    let key = build_key(&build.artifact_id);
+    let is_under_way =
+        build.status == BuildStatus::InProgress && platform.background.is_running(&key);
+    if is_under_way {
+        platform.background.abort(&key);
+    }
+    Ok(is_under_way)
 }
 
 /// Where a service's disk lies on this machine.

@@ -72,6 +72,10 @@ pub(super) async fn look(platform: &Platform, id: &ServiceId) -> Result<Option<S
     let observed = Observed {
         data_stores: needs::data_stores(platform, &row, &desired)?,
         dependencies: needs::dependencies(platform, &row, &desired).await?,
+        dependents: match desired.is_stopped {
+            true => needs::dependents(platform, &row).await?,
+            false => Vec::new(),
+        },
         artifact: artifact(platform, &desired)?,
         pre_deploy: match &desired.next {
             Some(next) => {
@@ -94,8 +98,10 @@ pub(super) async fn look(platform: &Platform, id: &ServiceId) -> Result<Option<S
         instances: seen_instances,
         route: routes::stored_route(platform, id)?,
     };
-    let is_draining =
-        observed.instances.iter().any(|instance| instance.in_flight.is_some_and(|count| count > 0));
+    let is_draining = observed
+        .instances
+        .iter()
+        .any(|instance| instance.superseded_at.is_some() && instance.in_flight != Some(0));
     let look_again_at = is_draining.then(|| Timestamp::now() + DRAIN_POLL);
     Ok(Some(Seen { row, desired, observed, instances, edge, look_again_at }))
 }
@@ -164,8 +170,9 @@ async fn look_at(
         platform.prober.ensure(probe);
     }
     let probed = platform.prober.seen(&instance.id);
-    let was_live = store::deploys::get(&platform.store, deploy_id)?
-        .is_some_and(|deploy| deploy.status == DeployStatus::Deactivated);
+    let superseded_at = store::deploys::get(&platform.store, deploy_id)?
+        .filter(|deploy| deploy.status == DeployStatus::Deactivated)
+        .map(|deploy| deploy.status_since);
     Ok(SeenInstance {
         id: instance.id.clone(),
         deploy_id: deploy_id.clone(),
@@ -175,7 +182,10 @@ async fn look_at(
         health: probed.as_ref().map_or(Health::Unknown, |seen| seen.health.clone()),
         refusal: probed.and_then(|seen| seen.refusal),
         is_stopping,
-        in_flight: was_live.then(|| edge.map_or(0, |edge| edge.in_flight(&instance.id))),
+        superseded_at,
+        in_flight: edge
+            .filter(|_| superseded_at.is_some())
+            .map(|edge| edge.in_flight(&instance.id)),
         state,
     })
 }

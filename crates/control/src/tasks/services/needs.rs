@@ -8,6 +8,7 @@ use store::services::ServiceRow;
 
 use crate::data_stores::{self, DataStore};
 use crate::error::Error;
+use crate::instances;
 use crate::platform::{Platform, StoreState};
 
 /// Data stores that the next release uses and that are not ready. Others are no business of its.
@@ -68,6 +69,24 @@ pub(super) async fn dependencies(
         }
     }
     Ok(states)
+}
+
+/// Services that need this one and still run.
+pub(super) async fn dependents(
+    platform: &Platform,
+    row: &ServiceRow,
+) -> Result<Vec<String>, Error> {
+    let siblings = store::services::list(&platform.store, &row.environment_id)?;
+    let definitions: Vec<_> = siblings.iter().map(|sibling| &sibling.definition).collect();
+    let names = reconcile::deploy::dependents(row.name(), &definitions);
+    let mut running = Vec::new();
+    for sibling in siblings.iter().filter(|sibling| names.iter().any(|name| name == sibling.name()))
+    {
+        if instances::runs(platform, &sibling.id).await? {
+            running.push(sibling.definition.name.clone());
+        }
+    }
+    Ok(running)
 }
 
 /// How far a service is, seen from one that depends on it; `None` when it is far enough.
