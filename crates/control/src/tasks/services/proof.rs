@@ -151,6 +151,7 @@ mod tests {
             generation: model::route::Generation(1),
             pid,
             listen: Vec::new(),
+            settings: edge::Settings::default(),
             targets: targets.iter().map(target).collect(),
             services: vec![ServiceCounters {
                 service_id,
