@@ -364,6 +364,7 @@ fn spec(config: &Config, request: &BuildRequest, mode: Mode) -> InstanceSpec {
             ..config.limits.of_engine()
         },
         log: config.log_path(&request.service_id, &request.instance_id),
+        is_lasting: false,
         port_hint: None,
         label: format!("build of {}", service.name),
         container: ContainerSpec::default(),

@@ -169,13 +169,15 @@ pub fn instance_restarted(
     platform: &Platform,
     row: &ServiceRow,
     deploy: &Deploy,
-    instance: &Instance,
+    restarted: (&Instance, Option<&Exit>),
 ) -> Result<(), Error> {
+    let (instance, exit) = restarted;
     let times = match instance.restarts {
         1 => "once".to_owned(),
         restarts => format!("{restarts} times"),
     };
-    let body = body(row, format!("its instance ended and was started again ({times})"));
+    let how = exit.map_or_else(|| "ended".to_owned(), ToString::to_string);
+    let body = body(row, format!("its instance {how} and was started again ({times})"));
     append(platform, "instance_restarted", row, Some(&deploy.id), &body)
 }
 

@@ -150,6 +150,7 @@ async fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error>
             .logs_dir()
             .join(run.row.id.as_str())
             .join(format!("{}.log", run.instance_id)),
+        is_lasting: is_starting,
         port_hint: Some(environments::expected_port(platform, run.row, service)?),
         label: run.label.clone(),
         container: parts.container,

@@ -193,6 +193,7 @@ pub fn spec(environment: &Environment, id: &model::InstanceId) -> engine::Instan
         files: Vec::new(),
         limits: engine::Limits::default(),
         log: "/dev/null".into(),
+        is_lasting: false,
         port_hint: None,
         label: "test".to_owned(),
         container: engine::ContainerSpec::default(),

@@ -83,6 +83,7 @@ pub(crate) fn spec(shape: Shape<'_>) -> InstanceSpec {
         files: Vec::new(),
         limits: Limits { pids: Some(PIDS_LIMIT), ..shape.limits },
         log: log_path(shape.logs_dir, shape.store, shape.id),
+        is_lasting: true,
         port_hint: Some(shape.port),
         label: shape.label,
         container: ContainerSpec::default(),

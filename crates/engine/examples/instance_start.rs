@@ -112,6 +112,7 @@ fn spec(environment: &EnvironmentId, state: &Path) -> InstanceSpec {
             output_bytes: None,
         },
         log: state.join(format!("logs/{id}.log")),
+        is_lasting: false,
         port_hint: None,
         label: "measurement".to_owned(),
         container: ContainerSpec::default(),

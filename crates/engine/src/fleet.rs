@@ -433,7 +433,7 @@ impl Instance {
                 let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
-        self.signal(Signal::SIGKILL);
+        let _ = sys::pidfd_kill(shim.pidfd.get_ref().as_fd(), Signal::SIGKILL);
     }
 
     /// Removes everything of it but its log.

@@ -48,6 +48,10 @@ pub struct InstanceSpec {
     pub port_hint: Option<u16>,
     /// Words for people: `web v3`, `build of api`.
     pub label: String,
+    /// Whether it is meant to run until it is stopped: then its log says at the right place that it
+    /// ended, and how.
+    #[serde(default)]
+    pub is_lasting: bool,
     /// What else containers can be told. The default is right for native services.
     #[serde(default)]
     pub container: ContainerSpec,

@@ -111,13 +111,41 @@ impl Exit {
     }
 }
 
+/// The name of a signal that ends programs, by its number on Linux.
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        1 => "HUP",
+        2 => "INT",
+        3 => "QUIT",
+        4 => "ILL",
+        5 => "TRAP",
+        6 => "ABRT",
+        7 => "BUS",
+        8 => "FPE",
+        9 => "KILL",
+        10 => "USR1",
+        11 => "SEGV",
+        12 => "USR2",
+        13 => "PIPE",
+        14 => "ALRM",
+        15 => "TERM",
+        24 => "XCPU",
+        25 => "XFSZ",
+        31 => "SYS",
+        _ => return None,
+    })
+}
+
 impl std::fmt::Display for Exit {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (&self.start_error, &self.limit, self.out_of_memory, self.signal, self.code) {
             (Some(error), ..) => write!(formatter, "could not start: {error}"),
             (_, Some(limit), ..) => write!(formatter, "was ended: {limit}"),
             (_, _, true, ..) => write!(formatter, "ran out of memory"),
-            (_, _, _, Some(signal), _) => write!(formatter, "was ended by signal {signal}"),
+            (_, _, _, Some(signal), _) => match signal_name(*signal) {
+                Some(name) => write!(formatter, "was ended by signal {signal} ({name})"),
+                None => write!(formatter, "was ended by signal {signal}"),
+            },
             (_, _, _, _, Some(code)) => write!(formatter, "exited with code {code}"),
             _ => write!(formatter, "ended"),
         }

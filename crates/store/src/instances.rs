@@ -20,8 +20,8 @@ pub struct InstanceRow {
     pub owner_id: String,
     /// When its place may be filled again, while that is put off.
     pub not_before: Option<Timestamp>,
-    /// How it ended, once that was noted.
-    pub exit: Option<Exit>,
+    /// How the one before it in its place ended, if there was one.
+    pub predecessor_exit: Option<Exit>,
 }
 
 /// Writes an instance, with the service or data store that it works for (the service, for builds
@@ -145,11 +145,11 @@ pub fn set_back_off(
     if touched == 0 { Err(Error::not_found("instance", id)) } else { Ok(()) }
 }
 
-/// Notes how it ended.
+/// Notes how the one before it in its place ended.
 ///
 /// # Errors
 /// Also when there is no such instance.
-pub fn set_exit(store: &Store, id: &InstanceId, exit: &Exit) -> Result<(), Error> {
+pub fn set_predecessor_exit(store: &Store, id: &InstanceId, exit: &Exit) -> Result<(), Error> {
     let touched = store.write("save instance", |tx| {
         execute(
             tx,
@@ -180,6 +180,6 @@ fn from_row(row: &Row<'_>) -> Result<InstanceRow, Error> {
         instance,
         owner_id: row.get("owner_id")?,
         not_before: row.time_option("not_before")?,
-        exit: row.json_option("exit")?,
+        predecessor_exit: row.json_option("exit")?,
     })
 }

@@ -45,7 +45,7 @@ pub use problem::{Failure, Problem};
 pub use projects::DownRequest;
 pub use server::{Engine, ServerInfo, ShutdownReply, ShutdownRequest};
 pub use status::{
-    DatabaseKind, DatabaseState, DatabaseStatus, DeployInfo, EnvironmentStatus, InstanceState,
-    InstanceStatus, ProjectStatus, RunInfo, ServiceKind, ServiceState, ServiceStatus, Status,
-    StatusQuery,
+    DatabaseKind, DatabaseState, DatabaseStatus, DeployInfo, EnvironmentStatus, InstanceExit,
+    InstanceState, InstanceStatus, ProjectStatus, RunInfo, ServiceKind, ServiceState,
+    ServiceStatus, Status, StatusQuery,
 };

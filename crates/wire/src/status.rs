@@ -151,6 +151,9 @@ pub struct InstanceStatus {
     pub port: Option<u16>,
     /// How often it was started again.
     pub restarts: u32,
+    /// How it ended; while it runs, how the one before it in its place did, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<InstanceExit>,
     /// Memory in use.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
@@ -159,6 +162,15 @@ pub struct InstanceStatus {
     pub started_at: Option<Timestamp>,
     /// Number of its release.
     pub release: u32,
+}
+
+/// How an instance ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceExit {
+    /// In words: `exited with code 1`, `was ended by signal 9 (KILL)`, `ran out of memory`.
+    pub what: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How an instance stands.

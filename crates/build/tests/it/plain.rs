@@ -45,6 +45,7 @@ async fn what_plain_processes_build_runs_at_another_place() {
         files: Vec::new(),
         limits: Limits::default(),
         log: log.clone(),
+        is_lasting: false,
         port_hint: None,
         label: "test".to_owned(),
         container: ContainerSpec::default(),

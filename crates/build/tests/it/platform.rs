@@ -256,6 +256,7 @@ impl Platform {
             files: Vec::new(),
             limits: Limits { time: Some(Duration::from_secs(60)), ..Limits::default() },
             log: log.clone(),
+            is_lasting: false,
             port_hint: None,
             label: "test".to_owned(),
             container: ContainerSpec::default(),

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use model::{
-    Deploy, DeployId, Environment, Instance, InstancePurpose, InstanceState, Problem, Project,
-    Release, RestartPolicy, ServiceKind,
+    Deploy, DeployId, Environment, Exit, Instance, InstancePurpose, InstanceState, Problem,
+    Project, Release, RestartPolicy, ServiceKind,
 };
 use reconcile::deploy::{CRASH_LOOP_EXITS, Health, RouteState};
 use store::cron_runs::CronRun;
@@ -109,6 +109,8 @@ pub struct InstanceView {
     pub state: InstanceState,
     /// The same with what the probes see.
     pub condition: Condition,
+    /// How it ended; while it runs, how the one before it in its place did, if there was one.
+    pub last_exit: Option<Exit>,
     /// Port that answers.
     pub port: Option<u16>,
     /// Memory in use, in bytes.
@@ -337,7 +339,8 @@ fn next_run(row: &ServiceRow, live: Option<&(Deploy, Release)>) -> Option<Timest
 
 async fn instance_views(platform: &Platform, row: &ServiceRow) -> Result<Vec<InstanceView>, Error> {
     let mut views = Vec::new();
-    for instance in store::instances::by_service(&platform.store, &row.id)? {
+    for remembered in store::instances::by_owner(&platform.store, &row.id)? {
+        let instance = remembered.instance;
         let InstancePurpose::Service { deploy_id, .. } = &instance.purpose else { continue };
         let Some(state) = platform.driver.observe(&instance.id).await else { continue };
         let revision = match store::deploys::get(&platform.store, deploy_id)? {
@@ -354,6 +357,10 @@ async fn instance_views(platform: &Platform, row: &ServiceRow) -> Result<Vec<Ins
         views.push(InstanceView {
             memory_bytes: platform.driver.memory_bytes(&instance.id).await,
             condition: condition(&state, &health),
+            last_exit: match &state {
+                InstanceState::Exited(exit) => Some(exit.clone()),
+                _ => remembered.predecessor_exit,
+            },
             instance,
             state,
             port,

@@ -205,6 +205,7 @@ impl Stage {
             }],
             files: Vec::new(),
             limits: Limits::default(),
+            is_lasting: false,
             port_hint: None,
             label: "stopping".to_owned(),
             container: ContainerSpec::default(),

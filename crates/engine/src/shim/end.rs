@@ -20,10 +20,13 @@ const CGROUP_PAUSE: Duration = Duration::from_millis(2);
 /// Writes how the instance ended, clears up, and returns the shim's exit code.
 pub(super) fn record(supervisor: &mut Supervisor, reply: Option<OwnedFd>) -> i32 {
     let exit = exit(supervisor);
-    if exit.start_error.is_some() || exit.limit.is_some() || exit.out_of_memory {
-        supervisor.parts.log.say(&format!("the instance {exit}"));
-    }
+    let is_news = supervisor.parts.is_lasting && supervisor.stopping.is_none();
+    // What it has said without an end of line comes before.
     supervisor.parts.log.flush();
+    if is_news || exit.start_error.is_some() || exit.limit.is_some() || exit.out_of_memory {
+        supervisor.parts.log.say(&format!("the instance {exit}"));
+        supervisor.parts.log.flush();
+    }
     let written = files::replace_json(&supervisor.parts.directory.join(EXIT), &exit);
     if let Some((cgroups, path)) = &supervisor.parts.cgroup {
         for _ in 0..CGROUP_TRIES {

@@ -109,6 +109,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
             .filter(|_| isolated)
             .map(|limit| DiskWatch::new(&order.scratch, limit, order.disk_reserve)),
         limits: order.spec.limits,
+        is_lasting: order.spec.is_lasting,
         stop_signal: stop_signal(&order.spec),
         log,
         signals,
@@ -134,6 +135,8 @@ pub(super) struct Parts {
     pub(super) cgroup: Option<(Cgroups, PathBuf)>,
     pub(super) limits: spec::Limits,
     pub(super) disk: Option<DiskWatch>,
+    /// Whether an end that nobody asked for is worth a line.
+    pub(super) is_lasting: bool,
     /// For the main process alone; TERM for the application where `None`.
     pub(super) stop_signal: Option<i32>,
     pub(super) log: LogWriter,

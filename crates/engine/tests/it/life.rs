@@ -22,6 +22,30 @@ async fn an_exit_code_and_the_output_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_death_is_told_in_the_log_and_an_end_that_was_asked_for_is_not() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    for (script, expect) in [
+        ("printf last; exit 3", "last\nthe instance exited with code 3"),
+        ("exit 0", "the instance exited with code 0"),
+        ("kill -KILL $$", "the instance was ended by signal 9 (KILL)"),
+    ] {
+        let mut spec = rig.shell(script);
+        spec.is_lasting = true;
+        rig.run(&spec).await;
+        assert_eq!(rig.output(&spec.id), expect);
+    }
+    let mut spec = rig.shell("echo up; exec sleep 600");
+    spec.is_lasting = true;
+    rig.start(&spec).await;
+    rig.said(&spec.id, "up").await;
+    rig.driver().stop(&spec.id, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(rig.output(&spec.id), "up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_is_told_from_a_code() {
     if !is_root() {
         return;

@@ -125,6 +125,7 @@ impl Rig {
             files: Vec::new(),
             limits: Limits::default(),
             log: PathBuf::new(),
+            is_lasting: false,
             port_hint: None,
             label: "test".to_owned(),
             container: ContainerSpec::default(),

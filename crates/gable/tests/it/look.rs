@@ -67,6 +67,26 @@ fn status_shows_everything_and_fails_when_something_is_broken() {
 }
 
 #[test]
+fn status_tells_how_an_instance_ended_and_how_often_it_was_started_again() {
+    let server = Server::start(|what, _| match what.split('?').next().unwrap() {
+        "GET /v1/server" => Answer::Json(json!({ "version": "0.1.0", "pid": 1, "engine": "native",
+            "engine_note": "", "listen": [], "state_dir": "/s", "started_at": "2026-11-21T10:00:00Z" })),
+        "GET /v1/status" => {
+            let mut web = service("srv-1", "web", "live");
+            web["instances"] = json!([{ "id": "ins-1", "state": "healthy", "restarts": 3, "release": 1,
+                "last_exit": { "what": "was ended by signal 9 (KILL)", "at": "2026-11-21T10:00:00Z" } }]);
+            Answer::Json(json!({ "sequence": 1, "projects": [{ "name": "blog", "source": "/src",
+                "stopped": false, "missing": [], "environments": [{ "id": "evm-1",
+                "name": "production", "databases": [], "services": [web] }] }] }))
+        }
+        other => panic!("{other}"),
+    });
+    let said = server.run(&["status"]).stdout;
+    assert!(said.contains("note: web was ended by signal 9 (KILL)"), "{said}");
+    assert!(said.contains(" ago and was started again 3 times"), "{said}");
+}
+
+#[test]
 fn without_a_server_nothing_runs_and_that_is_no_failure() {
     let directory = tempfile::tempdir().unwrap();
     let run = |command: &str| run_in(directory.path(), &[command, "--state-dir", "state"]);

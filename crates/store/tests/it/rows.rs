@@ -186,11 +186,11 @@ fn instances_outlive_their_service_until_they_are_removed() {
     store::instances::insert(&store, &instance, &row.id).unwrap();
     store::instances::insert(&store, &instance, &row.id).unwrap();
     store::instances::set_back_off(&store, &instance.id, 3, Some(at(9))).unwrap();
-    store::instances::set_exit(&store, &instance.id, &exit(1, at(4))).unwrap();
+    store::instances::set_predecessor_exit(&store, &instance.id, &exit(1, at(4))).unwrap();
     store::services::delete(&store, &row.id).unwrap();
     let remembered = store::instances::get(&store, &instance.id).unwrap().unwrap();
     assert_eq!((remembered.instance.restarts, remembered.not_before), (3, Some(at(9))));
-    assert_eq!(remembered.exit, Some(exit(1, at(4))));
+    assert_eq!(remembered.predecessor_exit, Some(exit(1, at(4))));
     assert_eq!(store::instances::by_service(&store, &row.id).unwrap().len(), 1);
     store::instances::delete(&store, &instance.id).unwrap();
     store::instances::delete(&store, &instance.id).unwrap();

@@ -140,6 +140,10 @@ fn instance(view: &InstanceView) -> wire::InstanceStatus {
         address,
         port: view.port,
         restarts: view.instance.restarts,
+        last_exit: view
+            .last_exit
+            .as_ref()
+            .map(|exit| wire::InstanceExit { what: exit.to_string(), at: exit.at }),
         memory_bytes: view.memory_bytes,
         started_at,
         release: view.revision,

@@ -283,7 +283,11 @@ async fn start_instance(platform: &Platform, seen: &Seen, place: Place<'_>) -> R
         return Ok(());
     }
     if place.restarts > 0 {
-        events::instance_restarted(platform, &seen.row, deploy, &instance)?;
+        let exit = predecessor_exit(seen, &place);
+        if let Some(exit) = exit {
+            store::instances::set_predecessor_exit(&platform.store, &instance.id, exit)?;
+        }
+        events::instance_restarted(platform, &seen.row, deploy, (&instance, exit))?;
     }
     let run = Run {
         row: &seen.row,
@@ -294,6 +298,17 @@ async fn start_instance(platform: &Platform, seen: &Seen, place: Place<'_>) -> R
         with_disk: true,
     };
     instances::start(platform, run).await
+}
+
+/// How the instance ended whose place is filled again.
+fn predecessor_exit<'a>(seen: &'a Seen, place: &Place<'_>) -> Option<&'a Exit> {
+    let of_place = seen.observed.instances.iter().filter(|instance| {
+        instance.deploy_id == *place.deploy_id && instance.ordinal == place.ordinal
+    });
+    match &of_place.max_by_key(|instance| instance.restarts)?.state {
+        InstanceState::Exited(exit) => Some(exit),
+        _ => None,
+    }
 }
 
 /// Gives the edge the new route; when it has taken it, the new deploy is live and the old one is

@@ -73,7 +73,29 @@ fn services(environment: &EnvironmentStatus, now: Timestamp, paint: Paint) -> St
             started(service).map(|at| since(at, now)).unwrap_or_default(),
         ]);
     }
-    table.render(2)
+    table.render(2) + &deaths(environment, now, paint)
+}
+
+/// Which services were started again, how often, and how their last instance ended.
+fn deaths(environment: &EnvironmentStatus, now: Timestamp, paint: Paint) -> String {
+    let mut text = String::new();
+    for service in &environment.services {
+        let last = service.instances.iter().filter(|one| one.last_exit.is_some());
+        let last = last.max_by_key(|one| one.last_exit.as_ref().map(|exit| exit.at));
+        let Some((instance, exit)) = last.and_then(|one| Some((one, one.last_exit.as_ref()?)))
+        else {
+            continue;
+        };
+        let times = match instance.restarts {
+            0 => String::new(),
+            1 => " and was started again once".to_owned(),
+            restarts => format!(" and was started again {restarts} times"),
+        };
+        let ago = since(exit.at, now);
+        let line = format!("{} {} {ago} ago{times}", service.name, exit.what);
+        text.push_str(&format!("  {} {line}\n", paint.careful("note:")));
+    }
+    text
 }
 
 fn started(service: &ServiceStatus) -> Option<Timestamp> {
