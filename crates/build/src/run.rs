@@ -365,6 +365,7 @@ fn spec(config: &Config, request: &BuildRequest, mode: Mode) -> InstanceSpec {
         },
         log: config.log_path(&request.service_id, &request.instance_id),
         is_lasting: false,
+        has_input: false,
         port_hint: None,
         label: format!("build of {}", service.name),
         container: ContainerSpec::default(),

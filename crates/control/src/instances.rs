@@ -31,6 +31,8 @@ pub(crate) struct Run<'a> {
     pub(crate) command: Command,
     pub(crate) label: String,
     pub(crate) with_disk: bool,
+    /// Whether its standard input is written to later; it is empty otherwise.
+    pub(crate) has_input: bool,
 }
 
 /// The user's own command in the user's own shell: the only shell there is.
@@ -151,6 +153,7 @@ async fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error>
             .join(run.row.id.as_str())
             .join(format!("{}.log", run.instance_id)),
         is_lasting: is_starting,
+        has_input: run.has_input,
         port_hint: Some(environments::expected_port(platform, run.row, service)?),
         label: run.label.clone(),
         container: parts.container,

@@ -194,6 +194,7 @@ pub fn spec(environment: &Environment, id: &model::InstanceId) -> engine::Instan
         limits: engine::Limits::default(),
         log: "/dev/null".into(),
         is_lasting: false,
+        has_input: false,
         port_hint: None,
         label: "test".to_owned(),
         container: engine::ContainerSpec::default(),

@@ -84,6 +84,7 @@ pub(crate) fn spec(shape: Shape<'_>) -> InstanceSpec {
         limits: Limits { pids: Some(PIDS_LIMIT), ..shape.limits },
         log: log_path(shape.logs_dir, shape.store, shape.id),
         is_lasting: true,
+        has_input: false,
         port_hint: Some(shape.port),
         label: shape.label,
         container: ContainerSpec::default(),

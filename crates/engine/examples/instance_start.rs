@@ -113,6 +113,7 @@ fn spec(environment: &EnvironmentId, state: &Path) -> InstanceSpec {
         },
         log: state.join(format!("logs/{id}.log")),
         is_lasting: false,
+        has_input: false,
         port_hint: None,
         label: "measurement".to_owned(),
         container: ContainerSpec::default(),

@@ -63,6 +63,14 @@ pub trait Driver: Send + Sync + 'static {
     /// When processes survive KILL.
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), Error>;
 
+    /// The writing end of the standard input of an instance whose spec has one. There is one: the
+    /// input ends when it is closed, by whoever took it or by their end. One that nobody takes
+    /// within a minute is closed.
+    ///
+    /// # Errors
+    /// When the instance does not run, has no input, or somebody has taken it.
+    async fn input(&self, id: &InstanceId) -> Result<OwnedFd, Error>;
+
     /// Forgets an instance that has ended: directories, address, cgroup. Its log stays.
     ///
     /// # Errors

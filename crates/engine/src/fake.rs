@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -214,6 +215,13 @@ impl Driver for FakeDriver {
             Err(Error::NotRunning(_)) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn input(&self, id: &InstanceId) -> Result<OwnedFd, Error> {
+        self.running(id)?;
+        let null = std::fs::File::options().write(true).open("/dev/null");
+        let doing = || format!("open the input of instance {id}");
+        null.map(OwnedFd::from).map_err(|source| Error::Host { doing: doing(), source })
     }
 
     async fn remove(&self, id: &InstanceId) -> Result<(), Error> {

@@ -212,6 +212,23 @@ impl Fleet {
         }
     }
 
+    pub(crate) async fn input(&self, id: &InstanceId) -> Result<OwnedFd, Error> {
+        let instance = self.get(id)?;
+        instance.begun().await;
+        instance.running_shim()?;
+        let failed = |why| Error::Refused { doing: format!("open the input of {id}"), why };
+        let asked = instance.ask(&Request::Input, &[]).await;
+        let connection = asked.map_err(|error| failed(error.to_string()))?;
+        match messages::next::<Answer>(&connection).await {
+            Ok(Some((Answer::Input, mut descriptors))) => {
+                descriptors.pop().ok_or_else(|| failed("it did not come".to_owned()))
+            }
+            Ok(Some((Answer::Refused(why), _))) => Err(failed(why)),
+            Ok(_) => Err(Error::NotRunning(id.clone())),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
     /// Forgets an instance that has ended, and returns what it was.
     pub(crate) async fn remove(&self, id: &InstanceId) -> Result<Option<Arc<Instance>>, Error> {
         let Ok(instance) = self.get(id) else { return Ok(None) };
@@ -274,7 +291,7 @@ async fn exec_in(directory: &Path, id: &InstanceId, request: ExecRequest) -> Res
     match messages::next::<Answer>(&connection).await.map_err(|e| failed(e.to_string()))? {
         Some((Answer::Exited(code), _)) => Ok(code),
         Some((Answer::Refused(why), _)) => Err(failed(why)),
-        None => Err(Error::NotRunning(id.clone())),
+        Some((Answer::Input, _)) | None => Err(Error::NotRunning(id.clone())),
     }
 }
 

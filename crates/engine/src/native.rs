@@ -4,6 +4,7 @@ mod networks;
 mod rooms;
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -245,6 +246,10 @@ impl Driver for NativeDriver {
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), Error> {
         self.fleet.stop(id, grace).await
+    }
+
+    async fn input(&self, id: &InstanceId) -> Result<OwnedFd, Error> {
+        self.fleet.input(id).await
     }
 
     async fn remove(&self, id: &InstanceId) -> Result<(), Error> {

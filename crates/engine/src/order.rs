@@ -78,6 +78,8 @@ pub(crate) enum News {
 pub(crate) enum Request {
     /// TERM to the application, then to what is left, and KILL after the grace.
     Stop { grace_ms: u64 },
+    /// Hand over the writing end of the main process's standard input.
+    Input,
     /// Run one more command; descriptors 0, 1 and 2 come with this.
     Exec {
         command: Vec<String>,
@@ -89,7 +91,7 @@ pub(crate) enum Request {
     },
 }
 
-/// What becomes of a [`Request::Exec`].
+/// What becomes of a [`Request::Exec`] or a [`Request::Input`].
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
@@ -97,6 +99,8 @@ pub(crate) enum Answer {
     Exited(i32),
     /// It never began.
     Refused(String),
+    /// The writing end comes with this.
+    Input,
 }
 
 /// Who the shim is. Written before the shim does anything.

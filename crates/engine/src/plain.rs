@@ -16,6 +16,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -145,6 +146,10 @@ impl Driver for PlainDriver {
 
     async fn stop(&self, id: &InstanceId, grace: Duration) -> Result<(), Error> {
         self.fleet.stop(id, grace).await
+    }
+
+    async fn input(&self, id: &InstanceId) -> Result<OwnedFd, Error> {
+        self.fleet.input(id).await
     }
 
     async fn remove(&self, id: &InstanceId) -> Result<(), Error> {

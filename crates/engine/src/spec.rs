@@ -52,6 +52,10 @@ pub struct InstanceSpec {
     /// ended, and how.
     #[serde(default)]
     pub is_lasting: bool,
+    /// Whether its standard input is a pipe that is written to later (see [`crate::Driver::input`]);
+    /// it is empty otherwise.
+    #[serde(default)]
+    pub has_input: bool,
     /// What else containers can be told. The default is right for native services.
     #[serde(default)]
     pub container: ContainerSpec,

@@ -142,7 +142,7 @@ impl std::fmt::Display for Exit {
             (Some(error), ..) => write!(formatter, "could not start: {error}"),
             (_, Some(limit), ..) => write!(formatter, "was ended: {limit}"),
             (_, _, true, ..) => write!(formatter, "ran out of memory"),
-            (_, _, _, Some(signal), _) => match signal_name(*signal) {
+            (_, _, _, Some(signal), _) => match signal_name(signal) {
                 Some(name) => write!(formatter, "was ended by signal {signal} ({name})"),
                 None => write!(formatter, "was ended by signal {signal}"),
             },

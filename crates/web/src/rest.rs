@@ -37,6 +37,7 @@ pub(crate) fn routes() -> Router<App> {
         .route(paths::JOBS, post(jobs::create))
         .route(paths::JOB, get(jobs::get))
         .route(paths::JOB_CANCEL, post(jobs::cancel))
+        .route(paths::JOB_INPUT, post(jobs::input))
         .route(paths::INSTANCE, get(instances::find))
         .route(paths::CONNECTION, get(databases::connection))
         .route(paths::DOWN, post(projects::down))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures::Stream;
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -221,6 +222,21 @@ impl Client {
     /// See [`Error`].
     pub async fn cancel_job(&self, id: &str) -> Result<JobStatus, Error> {
         self.post(&paths::JOB_CANCEL.replace("{id}", id), &NOTHING).await
+    }
+
+    /// Sends a job its standard input, until the chunks are at their end or the job wants no more.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn job_input(
+        &self,
+        id: &str,
+        chunks: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), Error> {
+        let path = paths::JOB_INPUT.replace("{id}", id);
+        let body = reqwest::Body::wrap_stream(chunks);
+        let request = self.request(Method::POST, &path, &NOTHING).body(body);
+        self.send(request, "POST", &path).await.map(drop)
     }
 
     /// Finds a running instance.

@@ -12,6 +12,9 @@ pub struct JobRequest {
     pub service: String,
     /// Program and arguments.
     pub command: Vec<String>,
+    /// Whether its standard input follows; it is empty otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub input: bool,
 }
 
 /// A job that was started.

@@ -29,6 +29,9 @@ pub const JOBS: &str = "/v1/jobs";
 pub const JOB: &str = "/v1/jobs/{id}";
 /// `POST` without a body → [`crate::JobStatus`]. Stops the job; it ends as any instance does.
 pub const JOB_CANCEL: &str = "/v1/jobs/{id}/cancel";
+/// `POST` with bytes of any kind, sent as they come → no content. The standard input of a job that
+/// was asked for with [`crate::JobRequest::input`].
+pub const JOB_INPUT: &str = "/v1/jobs/{id}/input";
 /// `GET` with [`crate::InstanceQuery`] → [`crate::InstanceRef`].
 pub const INSTANCE: &str = "/v1/instance";
 /// `GET` with [`crate::ConnectionQuery`] → [`crate::Connection`].

@@ -46,6 +46,7 @@ async fn what_plain_processes_build_runs_at_another_place() {
         limits: Limits::default(),
         log: log.clone(),
         is_lasting: false,
+        has_input: false,
         port_hint: None,
         label: "test".to_owned(),
         container: ContainerSpec::default(),

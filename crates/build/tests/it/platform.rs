@@ -257,6 +257,7 @@ impl Platform {
             limits: Limits { time: Some(Duration::from_secs(60)), ..Limits::default() },
             log: log.clone(),
             is_lasting: false,
+            has_input: false,
             port_hint: None,
             label: "test".to_owned(),
             container: ContainerSpec::default(),

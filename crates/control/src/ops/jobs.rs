@@ -1,5 +1,6 @@
 //! One-off jobs: a command with a service's files and variables, in an instance of its own.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,15 +17,21 @@ use crate::tasks::jobs::start_key;
 /// Time that a cancelled job gets between TERM and KILL.
 pub(crate) const CANCEL_GRACE: Duration = Duration::from_secs(10);
 
+/// What a person asks for.
+#[derive(Debug)]
+pub struct Asked {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Whether its standard input follows (see [`input`]); it is empty otherwise.
+    pub has_input: bool,
+}
+
 /// Starts a job. Its output is in the log of the instance.
 ///
 /// # Errors
 /// When the service has nothing that was built.
-pub fn create(
-    platform: &Platform,
-    id: &ServiceId,
-    command: Vec<String>,
-) -> Result<InstanceId, Error> {
+pub fn create(platform: &Platform, id: &ServiceId, asked: Asked) -> Result<InstanceId, Error> {
+    let Asked { command, has_input } = asked;
     let row = deploys::service(platform, id)?;
     let release = deploys::newest_built(platform, &row)?;
     let instance = Instance {
@@ -60,6 +67,7 @@ pub fn create(
             label: format!("job of {}", row.definition.name),
             command: Command::Words(command),
             with_disk: false,
+            has_input,
         };
         if let Err(error) = instances::start(&started, run).await {
             tracing::error!(
@@ -94,6 +102,23 @@ pub async fn wait(platform: &Platform, id: &InstanceId, limit: Duration) -> Resu
         // The end is written down a moment after the engine tells of it.
         let pause = (deadline - now).min(Duration::from_millis(50));
         let _ = tokio::time::timeout(pause, changes.changed()).await;
+    }
+}
+
+/// The writing end of a job's standard input, once it has begun. The input ends when it is closed.
+///
+/// # Errors
+/// When there is no such job, it has ended, or it has no input.
+pub async fn input(platform: &Platform, id: &InstanceId) -> Result<OwnedFd, Error> {
+    let mut changes = platform.driver.changes();
+    loop {
+        changes.mark_unchanged();
+        match platform.driver.input(id).await {
+            // Written down, and not yet known to the engine: about to begin.
+            Err(engine::Error::NotFound(_)) if get(platform, id)?.ended.is_none() => {}
+            result => return Ok(result?),
+        }
+        let _ = tokio::time::timeout(Duration::from_millis(50), changes.changed()).await;
     }
 }
 

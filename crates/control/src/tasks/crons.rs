@@ -245,6 +245,7 @@ pub async fn start(
         command: Command::Main,
         label: format!("run of {}", row.name()),
         with_disk: false,
+        has_input: false,
     };
     instances::start(platform, run).await?;
     events::cron_run_started(platform, row, &instance.id)?;

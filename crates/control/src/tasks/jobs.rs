@@ -144,7 +144,8 @@ mod tests {
         assert!(store::instances::by_service(&platform.store, &service).unwrap().is_empty());
 
         // And none begins while it is stopped.
-        let refused = ops::jobs::create(&platform, &service, vec!["true".to_owned()]);
+        let asked = ops::jobs::Asked { command: vec!["true".to_owned()], has_input: false };
+        let refused = ops::jobs::create(&platform, &service, asked);
         assert_eq!(refused.unwrap_err().problem().code, "service-stopped");
     }
 

@@ -106,7 +106,8 @@ async fn what_is_not_there_is_refused_by_name() {
     );
     assert_eq!(code(instances::of_service(platform, &nobody()).await), "service-not-found");
     assert_eq!(code(instances::of_service(platform, &shop.web).await), "no-instance");
-    assert_eq!(code(jobs::create(platform, &shop.web, vec!["true".into()])), "not-live");
+    let asked = jobs::Asked { command: vec!["true".into()], has_input: false };
+    assert_eq!(code(jobs::create(platform, &shop.web, asked)), "not-live");
     assert_eq!(code(jobs::wait(platform, &instance(1), Duration::ZERO).await), "job-not-found");
     assert_eq!(code(jobs::cancel(platform, &instance(1)).await), "job-not-found");
 }

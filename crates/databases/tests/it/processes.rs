@@ -133,6 +133,10 @@ impl Driver for Processes {
         self.wait(id).await.map(drop)
     }
 
+    async fn input(&self, id: &InstanceId) -> Result<std::os::fd::OwnedFd, Error> {
+        Err(Error::NotRunning(id.clone()))
+    }
+
     async fn remove(&self, id: &InstanceId) -> Result<(), Error> {
         self.known.lock().unwrap().remove(id);
         Ok(())

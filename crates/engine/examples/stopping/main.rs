@@ -206,6 +206,7 @@ impl Stage {
             files: Vec::new(),
             limits: Limits::default(),
             is_lasting: false,
+            has_input: false,
             port_hint: None,
             label: "stopping".to_owned(),
             container: ContainerSpec::default(),

@@ -78,7 +78,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
     let _ = std::env::set_current_dir("/");
     let log = LogWriter::open(&order.spec.log)
         .doing(|| format!("open the log {}", order.spec.log.display()))?;
-    let pipes = Pipes::make().doing(|| "make pipes".to_owned())?;
+    let pipes = Pipes::make(order.spec.has_input).doing(|| "make pipes".to_owned())?;
     let (main, cgroup) = match &order.isolation {
         Isolation::Native { link, cgroup, etc } => {
             let outside = isolate::leave_host()?;
@@ -97,7 +97,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
             (Main::Known(fork_plain(&pipes, &order).doing(|| "fork".to_owned())?), None)
         }
     };
-    let Pipes { output: [(out, _), (err, _)], status: (status, _) } = pipes;
+    let Pipes { input, output: [(out, _), (err, _)], status: (status, _) } = pipes;
     let parts = Parts {
         directory: directory.to_owned(),
         isolated,
@@ -115,6 +115,7 @@ fn begin(directory: &Path, isolated: bool) -> Result<Supervisor, Refusal> {
         signals,
         control,
         outputs: [Some(out), Some(err)],
+        input: input.map(|(_, write)| write),
     };
     Ok(Supervisor::new(parts, main, status))
 }
@@ -144,6 +145,8 @@ pub(super) struct Parts {
     pub(super) control: OwnedFd,
     /// Reading ends of standard output and standard error, until they are closed.
     pub(super) outputs: [Option<OwnedFd>; 2],
+    /// Writing end of standard input, until somebody takes it.
+    pub(super) input: Option<OwnedFd>,
 }
 
 /// Own session, no descriptor of the nursery's, signals as messages, nothing to see for others.
@@ -161,24 +164,31 @@ fn detach() -> std::io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
-/// Pipes from the main process to the shim; the reading ends do not block.
+/// Pipes between the main process and the shim; the shim's reading ends do not block.
 struct Pipes {
+    /// To the main process, if it has an input.
+    input: Option<(OwnedFd, OwnedFd)>,
     output: [(OwnedFd, OwnedFd); 2],
     status: (OwnedFd, OwnedFd),
 }
 
 impl Pipes {
-    fn make() -> nix::Result<Self> {
+    fn make(has_input: bool) -> nix::Result<Self> {
         let make = || {
             let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
             fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             Ok::<_, nix::Error>((read, write))
         };
-        Ok(Self { output: [make()?, make()?], status: make()? })
+        let input = has_input.then(|| pipe2(OFlag::O_CLOEXEC)).transpose()?;
+        Ok(Self { input, output: [make()?, make()?], status: make()? })
     }
 
-    /// Standard input of an instance is empty; output goes into the pipes.
+    /// Standard input of an instance is empty unless there is a pipe for it; output goes into the
+    /// pipes.
     fn become_stdio(&self) -> nix::Result<()> {
+        if let Some((read, _)) = &self.input {
+            nix::unistd::dup2_stdin(read)?;
+        }
         nix::unistd::dup2_stdout(&self.output[0].1)?;
         nix::unistd::dup2_stderr(&self.output[1].1)
     }

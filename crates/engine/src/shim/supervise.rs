@@ -1,6 +1,6 @@
 //! What a shim does while its instance runs: one loop over everything that can wake it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -27,6 +27,8 @@ const KILL_ROUND: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 16 * 1024;
 /// Most conversations at a time; further ones wait in the socket's queue.
 const CONVERSATIONS_MAX: usize = 64;
+/// How long the writing end of the input is kept for whoever asks. Then the input is at its end.
+const INPUT_TIME: Duration = Duration::from_secs(60);
 
 /// The main process, as far as the shim knows it.
 pub(super) enum Main {
@@ -84,6 +86,8 @@ pub(super) struct Supervisor {
     pub(super) early_stop: Option<Duration>,
     pub(super) kill_at: Option<Instant>,
     time_is_up_at: Option<Instant>,
+    /// When an input that nobody has taken ends.
+    input_ends_at: Option<Instant>,
     output_left: Option<u64>,
     pub(super) limit: Option<String>,
     /// Since it was asked to end.
@@ -99,6 +103,7 @@ impl Supervisor {
             early_stop: None,
             kill_at: None,
             time_is_up_at: None,
+            input_ends_at: None,
             output_left: parts.limits.output_bytes,
             limit: None,
             stopping: None,
@@ -205,6 +210,7 @@ impl Supervisor {
         let of_disk = self.parts.disk.as_ref().map(|disk| disk.look_at);
         let of_stop = self.stopping.as_ref().and_then(Stopping::next_deadline);
         let of_limits = self.kill_at.into_iter().chain(self.time_is_up_at).chain(of_disk);
+        let of_limits = of_limits.chain(self.input_ends_at);
         of_limits.chain(of_commands).chain(of_stop).min()
     }
 
@@ -231,6 +237,17 @@ impl Supervisor {
         let request = seqpacket::receive::<Request>(&self.conversations[index].peer);
         match request {
             Ok(Some((Request::Stop { grace_ms }, _))) => self.stop(Duration::from_millis(grace_ms)),
+            Ok(Some((Request::Input, _))) => {
+                let peer = &self.conversations[index].peer;
+                let _ = match self.parts.input.take() {
+                    Some(input) => seqpacket::send(peer, &Answer::Input, &[input.as_raw_fd()]),
+                    None => {
+                        let why = "it has none, or somebody has taken it".to_owned();
+                        seqpacket::send(peer, &Answer::Refused(why), &[])
+                    }
+                };
+                self.conversations.remove(index);
+            }
             Ok(Some((Request::Exec { command, cwd, env, terminal, time_ms }, stdio))) => {
                 let request = extra::Extra { command, cwd, env, terminal, stdio };
                 let child = match (&self.main, &self.start) {
@@ -314,6 +331,7 @@ impl Supervisor {
         let record = RunningRecord { started_at, pid };
         let _ = files::replace_json(&self.parts.directory.join(RUNNING), &record);
         let _ = seqpacket::send(reply, &News::Running { started_at }, &[]);
+        self.input_ends_at = self.parts.input.as_ref().map(|_| Instant::now() + INPUT_TIME);
         self.time_is_up_at = self.parts.limits.time.map(|time| Instant::now() + time);
         if let Some(grace) = self.early_stop.take() {
             self.stop(grace);
@@ -365,6 +383,10 @@ impl Supervisor {
     }
 
     fn enforce(&mut self, now: Instant) {
+        if self.input_ends_at.is_some_and(|at| at <= now) {
+            self.input_ends_at = None;
+            self.parts.input = None;
+        }
         if self.time_is_up_at.is_some_and(|at| at <= now) {
             self.time_is_up_at = None;
             let time = self.parts.limits.time.unwrap_or_default();

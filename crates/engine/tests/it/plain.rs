@@ -165,3 +165,30 @@ async fn what_a_plain_process_cannot_have_is_refused() {
         assert!(error.to_string().contains("need the native engine"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_passes_unchanged_and_its_end_is_an_end() {
+    use std::io::Write as _;
+    let plain = Plain::new();
+    let mut spec = plain.shell("sha256sum; echo ended");
+    spec.has_input = true;
+    plain.driver().start(&spec).await.unwrap();
+    let mut input = std::fs::File::from(plain.driver().input(&spec.id).await.unwrap());
+    assert!(plain.driver().input(&spec.id).await.is_err(), "there is one writer");
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| (number % 251) as u8).collect();
+    input.write_all(&bytes).unwrap();
+    assert!(!plain.log(&spec).contains("ended"));
+    drop(input);
+    assert_eq!(plain.ended(&spec).await.code, Some(0));
+    let sum = "2c030d49ec131bfbbb446ad21e7a2f12cdb4f2f4f3fda3ac709dd2e68a4646c7";
+    assert!(plain.log(&spec).contains(sum), "{}", plain.log(&spec));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_without_an_input_reads_nothing() {
+    let plain = Plain::new();
+    let spec = plain.shell("cat; echo ended");
+    plain.driver().start(&spec).await.unwrap();
+    assert_eq!(plain.ended(&spec).await.code, Some(0));
+    assert!(plain.log(&spec).contains(" o ended\n"));
+}

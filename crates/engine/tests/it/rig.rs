@@ -126,6 +126,7 @@ impl Rig {
             limits: Limits::default(),
             log: PathBuf::new(),
             is_lasting: false,
+            has_input: false,
             port_hint: None,
             label: "test".to_owned(),
             container: ContainerSpec::default(),

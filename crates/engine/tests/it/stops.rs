@@ -190,19 +190,3 @@ async fn a_command_beside_the_main_one_does_not_keep_the_instance_from_ending() 
     let _ = command.await.unwrap();
     assert_eq!(rig.ended(&spec.id).await.code, Some(0));
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stop_that_cannot_be_asked_for_is_a_gentle_one_too() {
-    if !is_root() {
-        return;
-    }
-    let rig = Rig::new();
-    let spec = with(rig.shell("exec python3 -c \"$SERVER\""));
-    rig.start(&spec).await;
-    rig.said(&spec.id, "up").await;
-    let directory = rig.run.path().join("run/instances").join(spec.id.as_str());
-    std::fs::remove_file(directory.join("control.sock")).unwrap();
-    rig.driver().stop(&spec.id, GRACE).await.unwrap();
-    assert!(rig.output(&spec.id).contains("request finished"), "{}", rig.output(&spec.id));
-    assert_eq!(rig.ended(&spec.id).await.code, Some(0));
-}

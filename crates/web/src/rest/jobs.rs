@@ -1,9 +1,14 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use control::Error as Refusal;
 use control::ops::jobs;
+use futures::StreamExt as _;
+use http::StatusCode;
 use model::InstanceId;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::unix::pipe::Sender;
 
 use crate::App;
 use crate::convert;
@@ -17,7 +22,8 @@ pub(crate) async fn create(
     State(app): State<App>,
     Body(request): Body<wire::JobRequest>,
 ) -> Result<Json<wire::JobRef>, Error> {
-    let id = jobs::create(&app.platform, &request.service.parse()?, request.command)?;
+    let asked = jobs::Asked { command: request.command, has_input: request.input };
+    let id = jobs::create(&app.platform, &request.service.parse()?, asked)?;
     Ok(Json(wire::JobRef { id: id.to_string(), instance_id: id.to_string() }))
 }
 
@@ -38,6 +44,26 @@ pub(crate) async fn cancel(
     let id = id.parse()?;
     jobs::cancel(&app.platform, &id).await?;
     Ok(Json(status(&app, &id, Duration::ZERO).await?))
+}
+
+/// Passes the body on to the standard input of a job, as it comes. The input ends with the body, or
+/// with the connection.
+pub(crate) async fn input(
+    State(app): State<App>,
+    Named(id): Named,
+    request: Request,
+) -> Result<StatusCode, Error> {
+    let pipe = jobs::input(&app.platform, &id.parse()?).await?;
+    let mut pipe = Sender::from_owned_fd(pipe)
+        .map_err(|error| Error::from(Refusal::host("open the input of the job")(error)))?;
+    let mut chunks = request.into_body().into_data_stream();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        // A job that reads no further has what it wants.
+        if pipe.write_all(&chunk).await.is_err() {
+            break;
+        }
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn status(app: &App, id: &InstanceId, limit: Duration) -> Result<wire::JobStatus, Error> {

@@ -235,6 +235,7 @@ async fn start_job(
         command: Command::Shell(command),
         label: format!("{label} of {}", seen.row.name()),
         with_disk: false,
+        has_input: false,
     };
     instances::start(platform, run).await
 }
@@ -296,6 +297,7 @@ async fn start_instance(platform: &Platform, seen: &Seen, place: Place<'_>) -> R
         command: Command::Main,
         label: format!("{} {}", seen.row.name(), release.revision),
         with_disk: true,
+        has_input: false,
     };
     instances::start(platform, run).await
 }
