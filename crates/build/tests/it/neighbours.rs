@@ -55,6 +55,8 @@ impl Neighbour {
             files: Vec::new(),
             limits: Limits::default(),
             log: platform.dir.path().join("logs/neighbour.log"),
+            is_lasting: false,
+            has_input: false,
             port_hint: None,
             label: "neighbour".to_owned(),
             container: ContainerSpec::default(),
