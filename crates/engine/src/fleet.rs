@@ -4,16 +4,19 @@
 //! by events: the pidfd of each shim becomes readable when it ends. A driver that begins finds the
 //! same view again with [`Fleet::recover`].
 
+mod commands;
 mod messages;
 mod nursery;
 mod recovery;
+
+pub use commands::exec;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +28,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::driver::{Error, ExecRequest, Listener};
-use crate::order::{Answer, Birth, CONTROL, Isolation, News, ORDER, Order, Request, directory};
+use crate::order::{Birth, Isolation, News, ORDER, Order, Request, directory};
 use crate::{files, process, seqpacket, sys};
 
 /// How long a shim may take from its birth to the start of the main process.
@@ -216,17 +219,7 @@ impl Fleet {
         let instance = self.get(id)?;
         instance.begun().await;
         instance.running_shim()?;
-        let failed = |why| Error::Refused { doing: format!("open the input of {id}"), why };
-        let asked = instance.ask(&Request::Input, &[]).await;
-        let connection = asked.map_err(|error| failed(error.to_string()))?;
-        match messages::next::<Answer>(&connection).await {
-            Ok(Some((Answer::Input, mut descriptors))) => {
-                descriptors.pop().ok_or_else(|| failed("it did not come".to_owned()))
-            }
-            Ok(Some((Answer::Refused(why), _))) => Err(failed(why)),
-            Ok(_) => Err(Error::NotRunning(id.clone())),
-            Err(error) => Err(failed(error.to_string())),
-        }
+        commands::input_of(&instance.directory, id).await
     }
 
     /// Forgets an instance that has ended, and returns what it was.
@@ -260,50 +253,8 @@ impl Fleet {
     pub(crate) async fn exec(&self, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
         let instance = self.get(id)?;
         instance.running_shim()?;
-        exec_in(&instance.directory, id, request).await
+        commands::exec_in(&instance.directory, id, request).await
     }
-}
-
-/// Runs a command inside an instance that some other process has started, by asking its shim:
-/// `run_dir` is that process's. The same as [`crate::Driver::exec`] otherwise.
-///
-/// # Errors
-/// When the instance does not run, the command cannot be started, or the run directory is another
-/// user's.
-pub async fn exec(run_dir: &Path, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
-    let place = directory(run_dir, id.as_str());
-    if !place.exists() {
-        return Err(Error::NotFound(id.clone()));
-    }
-    exec_in(&place, id, request).await
-}
-
-async fn exec_in(directory: &Path, id: &InstanceId, request: ExecRequest) -> Result<i32, Error> {
-    let ExecRequest { command, cwd, env, stdio, terminal, time } = request;
-    let time_ms = time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-    let message = Request::Exec { command, cwd, env, terminal, time_ms };
-    let numbers = stdio.each_ref().map(AsRawFd::as_raw_fd);
-    let failed =
-        |why: String| Error::Refused { doing: format!("run a command in instance {id}"), why };
-    let connection =
-        ask_in(directory, &message, &numbers).map_err(|error| failed(error.to_string()))?;
-    drop(stdio);
-    match messages::next::<Answer>(&connection).await.map_err(|e| failed(e.to_string()))? {
-        Some((Answer::Exited(code), _)) => Ok(code),
-        Some((Answer::Refused(why), _)) => Err(failed(why)),
-        Some((Answer::Input, _)) | None => Err(Error::NotRunning(id.clone())),
-    }
-}
-
-fn ask_in(
-    directory: &Path,
-    request: &Request,
-    descriptors: &[i32],
-) -> io::Result<AsyncFd<OwnedFd>> {
-    // Connecting to a local socket does not block: the queue is longer than callers are many.
-    let connection = seqpacket::connect_in(directory, CONTROL)?;
-    seqpacket::send(&connection, request, descriptors)?;
-    messages::listen(connection)
 }
 
 impl Instance {
@@ -432,7 +383,7 @@ impl Instance {
     }
 
     async fn ask(&self, request: &Request, descriptors: &[i32]) -> io::Result<AsyncFd<OwnedFd>> {
-        ask_in(&self.directory, request, descriptors)
+        commands::ask_in(&self.directory, request, descriptors)
     }
 
     /// Asks the shim by a signal, which carries the grace, to end its instance.
