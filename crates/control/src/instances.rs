@@ -333,6 +333,7 @@ mod tests {
                 command,
                 label: String::new(),
                 with_disk: true,
+                has_input: false,
             })
         };
         let names: std::collections::BTreeSet<_> =
