@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use engine::{ContainerSpec, InstanceSpec, Limits, Mount, Root, User};
 use jiff::Timestamp;
 use model::{
-    Artifact, EnvironmentId, Instance, InstanceId, InstancePurpose, InstanceState, Release, ServiceId,
+    Artifact, EnvironmentId, Instance, InstanceId, InstancePurpose, InstanceState, Release,
+    ServiceId,
 };
 use reconcile::deploy::{RolloutMode, rollout_mode};
 use store::services::ServiceRow;
