@@ -122,6 +122,7 @@ enum Argument {
 /// A call whose argument counts.
 struct Judged {
     call: libc::c_long,
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "32-bit x86 is not there"))]
     call_32: u32,
     index: u32,
     argument: Argument,
