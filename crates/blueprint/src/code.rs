@@ -209,6 +209,8 @@ codes! {
         "A variable of a compose file has no value; it counts as empty.";
     ManagedStore "managed-store" Note Note
         "A well-known data image of a compose file runs as a managed store.";
+    SharedVolume "shared-volume" Note Note
+        "Several instances of a service write to one volume at once.";
     StaysImage "stays-image" Note Note
         "A well-known data image runs as it is, because a managed store could not do what the file asks.";
     ProfileOff "profile-off" Note Note

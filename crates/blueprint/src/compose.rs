@@ -42,6 +42,7 @@ mod networks;
 mod node;
 mod paths;
 mod ports;
+mod pre_start;
 mod project;
 mod reader;
 mod scalars;

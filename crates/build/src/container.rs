@@ -33,6 +33,15 @@ struct Pinned {
     /// What the author wrote; `None` for what was built here.
     reference: Option<String>,
     digest: String,
+    /// Digests of images that are mounted.
+    #[serde(default)]
+    mounted: Vec<String>,
+}
+
+impl Pinned {
+    fn of(reference: Option<String>, image: &Image) -> Self {
+        Self { reference, digest: image.digest.to_string(), mounted: Vec::new() }
+    }
 }
 
 /// What an instance of such an artifact is made of.
@@ -42,6 +51,8 @@ pub struct Container {
     pub image: Image,
     /// Where the project's files are, at their paths in the project.
     pub files: PathBuf,
+    /// Images that are mounted, on this machine, in the order of the service's volumes.
+    pub mounted: Vec<Image>,
 }
 
 /// Whether a service runs from an image.
@@ -114,7 +125,53 @@ pub async fn container(
             }
         },
     };
-    Ok(Container { image, files: path.join(FILES) })
+    Ok(Container { image, files: path.join(FILES), mounted: mounted(config, service).await? })
+}
+
+/// The images that a service's container mounts.
+fn mounted_images(service: &Service) -> impl Iterator<Item = &model::Image> {
+    service.container.volumes.iter().filter_map(|volume| match &volume.source {
+        VolumeSource::Image(image) => Some(image),
+        _ => None,
+    })
+}
+
+/// The same on this machine: what is not here is pulled.
+async fn mounted(config: &Config, service: &Service) -> Result<Vec<Image>, Error> {
+    let mut found = Vec::new();
+    for image in mounted_images(service) {
+        let images = images(config)?;
+        let pinned = image.digest.as_deref().map(digest).transpose()?;
+        let known = match &pinned {
+            Some(digest) => images.find(digest).map_err(refused)?,
+            None => None,
+        };
+        found.push(match known {
+            Some(image) => image,
+            None => images
+                .pull(&parse(&image.url)?, pinned.as_ref(), None, &|_| {})
+                .await
+                .map_err(refused)?,
+        });
+    }
+    Ok(found)
+}
+
+/// The digest that the name of a mounted image means; see [`resolve`].
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_mounted(
+    config: &Config,
+    image: &model::Image,
+    is_fresh: bool,
+) -> Result<Digest, Error> {
+    let images = images(config)?;
+    let reference = parse(&image.url)?;
+    if !is_fresh && let Some(digest) = images.known(&reference) {
+        return Ok(digest);
+    }
+    images.resolve(&reference, None).await.map_err(refused)
 }
 
 /// Throws away images, and layers of builds, that none of these artifacts needs.
@@ -124,7 +181,8 @@ pub async fn container(
 pub async fn collect_garbage(config: &Config, artifacts: &[ArtifactId]) -> Result<(), Error> {
     let Some(images) = &config.images else { return Ok(()) };
     let pinned = artifacts.iter().filter_map(|id| read_pinned(&store::path_of(config, id)).ok());
-    let digests: Vec<Digest> = pinned.filter_map(|pinned| digest(&pinned.digest).ok()).collect();
+    let texts = pinned.flat_map(|pinned| pinned.mounted.into_iter().chain([pinned.digest]));
+    let digests: Vec<Digest> = texts.filter_map(|text| digest(&text).ok()).collect();
     images.collect_garbage(&digests).await.map_err(refused)?;
     docker::prune(&config.docker, artifacts).await
 }
@@ -168,8 +226,7 @@ pub(crate) async fn pull(
     let doomed = work.clone();
     blocking(move || tree::remove(&doomed)).await?;
     progress(Progress::Packing);
-    let pinned =
-        Pinned { reference: Some(reference.to_string()), digest: image.digest.to_string() };
+    let pinned = Pinned::of(Some(reference.to_string()), &image);
     Ok(finish(config, sources, request, (&work, pinned)).await?)
 }
 
@@ -189,7 +246,7 @@ pub(crate) async fn adopt(
     };
     let image = image.map_err(|error| Failure::from(refused(error)))?;
     progress(Progress::Packing);
-    let pinned = Pinned { reference: None, digest: image.digest.to_string() };
+    let pinned = Pinned::of(None, &image);
     Ok(finish(config, sources, request, (made, pinned)).await?)
 }
 
@@ -198,8 +255,10 @@ async fn finish(
     config: &Config,
     sources: &Sources,
     request: &BuildRequest,
-    (made, pinned): (&Path, Pinned),
+    (made, mut pinned): (&Path, Pinned),
 ) -> Result<Artifact, Error> {
+    let mounted = mounted(config, &request.service).await?;
+    pinned.mounted = mounted.iter().map(|image| image.digest.to_string()).collect();
     take_files(sources, request, made).await?;
     let (config, request, made) = (config.clone(), request.clone(), made.to_owned());
     blocking(move || {

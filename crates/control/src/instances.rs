@@ -29,6 +29,8 @@ pub(crate) struct Run<'a> {
     pub(crate) row: &'a ServiceRow,
     pub(crate) release: &'a Release,
     pub(crate) instance_id: &'a InstanceId,
+    /// Which of the service's instances it is, from 0.
+    pub(crate) ordinal: u32,
     pub(crate) command: Command,
     pub(crate) label: String,
     pub(crate) with_disk: bool,
@@ -234,6 +236,7 @@ async fn container_parts(
         named: volumes.clone(),
         anonymous: volumes.join(run.row.id.as_str()),
         disk: if run.with_disk { prepare_disk(platform, run.row, owner)? } else { None },
+        ordinal: run.ordinal,
     };
     for place in [&places.named, &places.anonymous] {
         std::fs::create_dir_all(place)
@@ -331,6 +334,7 @@ mod tests {
                 row: &row,
                 release,
                 instance_id: &store::new_instance_id(),
+                ordinal: 0,
                 command,
                 label: String::new(),
                 with_disk: true,

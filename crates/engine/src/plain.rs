@@ -179,6 +179,7 @@ fn place(scratch: &Path, number: usize, mount: &Mount) -> PathBuf {
     match mount {
         Mount::Bind { source, .. } | Mount::Volume { source, .. } => source.clone(),
         Mount::Part { volume, subpath, .. } => volume.join(subpath),
+        Mount::Image { .. } => scratch.join(format!("image-{number}")),
         Mount::Overlay { .. } => scratch.join(format!("overlay-{number}")),
         Mount::Scratch { .. } | Mount::Tmpfs { .. } => scratch.join(format!("scratch-{number}")),
     }
@@ -190,6 +191,9 @@ fn prepare(mounts: &[Mount], scratch: &Path) -> io::Result<()> {
         match mount {
             Mount::Bind { .. } | Mount::Volume { .. } | Mount::Part { .. } => {
                 fs::metadata(place)?;
+            }
+            Mount::Image { .. } => {
+                return Err(io::Error::other("images are mounted as root only"));
             }
             Mount::Overlay { lower, .. } => copy_tree(lower, &place)?,
             Mount::Scratch { .. } | Mount::Tmpfs { .. } => fs::create_dir_all(&place)?,

@@ -136,6 +136,15 @@ pub enum Mount {
         /// Whether writing is refused.
         read_only: bool,
     },
+    /// What an image holds, or a part of it, which has to be there. It cannot be written to.
+    Image {
+        /// Its layers, lowest first, as those of [`Root::Layers`].
+        layers: Vec<PathBuf>,
+        /// Relative to its root; all of it where `None`.
+        subpath: Option<PathBuf>,
+        /// Inside.
+        target: PathBuf,
+    },
     /// Memory that ends with the instance, and counts as its own. Everybody inside may write there.
     Tmpfs {
         /// Inside.
@@ -212,6 +221,7 @@ impl Mount {
             Self::Bind { target, .. }
             | Self::Volume { target, .. }
             | Self::Part { target, .. }
+            | Self::Image { target, .. }
             | Self::Tmpfs { target, .. }
             | Self::Overlay { target, .. }
             | Self::Scratch { target } => target,

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::Image;
+
 /// What a file says about a container beyond its image. The default says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -70,8 +72,13 @@ impl Container {
     pub fn keeps_data(&self) -> bool {
         self.volumes.iter().any(|volume| {
             let is_kept = match volume.source {
-                VolumeSource::Named(_) | VolumeSource::Anonymous | VolumeSource::Host(_) => true,
-                VolumeSource::Project(_) | VolumeSource::Tmpfs { .. } => false,
+                VolumeSource::Named(_)
+                | VolumeSource::PerReplica(_)
+                | VolumeSource::Anonymous
+                | VolumeSource::Host(_) => true,
+                VolumeSource::Project(_) | VolumeSource::Image(_) | VolumeSource::Tmpfs { .. } => {
+                    false
+                }
             };
             is_kept && !volume.is_read_only
         })
@@ -177,6 +184,8 @@ pub enum VolumeSource {
     /// A directory that Gable keeps, shared by all services of the environment that name it.
     /// Empty ones begin with what the image has at the target.
     Named(String),
+    /// The same, one for each instance: that of the first replica is another one than the second's.
+    PerReplica(String),
     /// The same, for one service only.
     Anonymous,
     /// A file or directory of the project's source, relative to its root: as it is in the release's
@@ -184,6 +193,8 @@ pub enum VolumeSource {
     Project(String),
     /// A file or directory of the host, absolute. Refused unless the operator allows it.
     Host(String),
+    /// What an image holds. It is never written to.
+    Image(Image),
     /// Memory that ends with the instance.
     Tmpfs {
         /// Its size in bytes, if limited.

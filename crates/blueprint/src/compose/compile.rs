@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use model::{PortProtocol, Service};
+use model::{PortProtocol, Service, VolumeSource};
 
 use crate::blueprint::{
     Blueprint, DatabaseSettings, KeyValueSettings, Noun, Previews, Scope, ServiceSettings,
@@ -77,7 +77,8 @@ fn awaited(services: &[(&str, View<'_>)]) -> BTreeSet<String> {
 /// What an entry of `services` is. A service that cannot be read is none.
 enum Resource {
     Store(Box<Store>),
-    Service(Option<Box<(Service, ServiceSettings)>>),
+    /// With what runs before it.
+    Services(Vec<(Service, ServiceSettings)>),
 }
 
 impl Scope {
@@ -100,13 +101,15 @@ impl Scope {
                     Noun::KeyValue
                 }
             },
-            Resource::Service(Some(read)) => {
-                let (service, settings) = *read;
-                self.service_settings.insert(name.to_owned(), settings);
-                self.services.push(service);
-                Noun::Service
+            Resource::Services(services) => {
+                for (service, settings) in services {
+                    let name = service.name.clone();
+                    self.origins.insert((Noun::Service, name.clone()), view.path.clone());
+                    self.service_settings.insert(name, settings);
+                    self.services.push(service);
+                }
+                return;
             }
-            Resource::Service(None) => return,
         };
         self.origins.insert((noun, name.to_owned()), view.path.clone());
     }
@@ -142,6 +145,7 @@ impl Reader<'_> {
             }
         }
         self.leave_out(left_out, &project, &mut scope);
+        self.shared_volumes(&scope, &project);
         self.circles(&scope, &project);
         self.published_twice(&scope, &project);
         if project.active.is_empty() {
@@ -215,7 +219,14 @@ impl Reader<'_> {
     fn resource(&mut self, project: &Project<'_>, name: &str, view: &View<'_>) -> Resource {
         match self.store(project, name, view) {
             Some(store) => Resource::Store(Box::new(store)),
-            None => Resource::Service(self.service(project, name, view).map(Box::new)),
+            None => {
+                let Some((mut service, settings)) = self.service(project, name, view) else {
+                    return Resource::Services(Vec::new());
+                };
+                let mut services = self.pre_start(project, view, &mut service);
+                services.push((service, settings));
+                Resource::Services(services)
+            }
         }
     }
 
@@ -239,6 +250,29 @@ impl Reader<'_> {
         };
         if !self.has_error() {
             self.add(Code::EmptyFile, &at, "", message.to_owned()).hint(hint);
+        }
+    }
+
+    /// Volumes that several instances of one service write to.
+    fn shared_volumes(&mut self, scope: &Scope, project: &Project<'_>) {
+        let views: HashMap<&str, &View<'_>> =
+            project.active.iter().map(|(name, view)| (*name, view)).collect();
+        for service in scope.services.iter().filter(|service| service.instances > 1) {
+            let Some(view) = views.get(service.name.as_str()) else { continue };
+            for volume in service.container.volumes.iter().filter(|volume| !volume.is_read_only) {
+                let name = match &volume.source {
+                    VolumeSource::Named(name) => format!("the volume `{name}`"),
+                    VolumeSource::Anonymous => format!("one volume at `{}`", volume.target),
+                    _ => continue,
+                };
+                let message = format!(
+                    "the {} instances of `{}` write to {name} at once",
+                    service.instances, service.name
+                );
+                let at = view.key_at("volumes").clone();
+                self.add(Code::SharedVolume, &at, &format!("{}.volumes", view.path), message)
+                    .hint("`x-per-replica: true` of the volume gives each its own; leave it if the program is made for it");
+            }
         }
     }
 

@@ -151,13 +151,13 @@ impl<'a> Reader<'a> {
 
 /// Variables in the order of their first mention; the last value of each counts.
 #[derive(Default)]
-struct Variables {
-    env: Vec<EnvVar>,
+pub(crate) struct Variables {
+    pub(crate) env: Vec<EnvVar>,
     index: HashMap<String, usize>,
 }
 
 impl Variables {
-    fn set(&mut self, key: String, source: EnvSource) {
+    pub(crate) fn set(&mut self, key: String, source: EnvSource) {
         match self.index.get(&key) {
             Some(at) => self.env[*at].source = source,
             None => {

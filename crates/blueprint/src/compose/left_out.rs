@@ -52,14 +52,26 @@ impl Reader<'_> {
             return;
         }
         left_out.add_dependents(scope);
-        let gone: BTreeSet<&str> = left_out.why.keys().map(String::as_str).collect();
-        scope.services.retain(|service| !gone.contains(service.name.as_str()));
-        scope.service_settings.retain(|name, _| !gone.contains(name.as_str()));
-        scope
-            .origins
-            .retain(|(noun, name), _| *noun != Noun::Service || !gone.contains(name.as_str()));
+        // What runs before a service has its origin, and goes with it.
+        let gone: BTreeSet<&str> = project
+            .active
+            .iter()
+            .filter(|(name, _)| left_out.why.contains_key(*name))
+            .map(|(_, view)| view.path.as_str())
+            .collect();
+        let origins = std::mem::take(&mut scope.origins);
+        let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = origins
+            .into_iter()
+            .partition(|((noun, _), path)| *noun == Noun::Service && gone.contains(path.as_str()));
+        let gone: BTreeSet<String> = gone.into_keys().map(|(_, name)| name).collect();
+        scope.origins = kept;
+        scope.services.retain(|service| !gone.contains(&service.name));
+        scope.service_settings.retain(|name, _| !gone.contains(name));
         for service in &mut scope.services {
-            service.container.depends_on.retain(|need| !gone.contains(need.service.as_str()));
+            let needs = &mut service.container.depends_on;
+            needs.retain(|need| {
+                !gone.contains(&need.service) && !left_out.why.contains_key(&need.service)
+            });
         }
         self.nothing_is_left =
             scope.services.is_empty() && scope.databases.is_empty() && scope.key_values.is_empty();

@@ -121,6 +121,9 @@ impl Reader<'_> {
         if service.get("volumes_from").is_some() || service.get("network_mode").is_some() {
             return Some("it shares volumes or a network".to_owned());
         }
+        if service.get("pre_start").is_some() {
+            return Some("it has `pre_start` commands".to_owned());
+        }
         let extension = service.get("x-gable");
         let asks = |key| extension.as_ref().is_some_and(|view| view.get(key).is_some());
         if asks("routes") || asks("health") || asks("pre_deploy") {

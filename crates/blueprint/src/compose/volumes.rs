@@ -1,6 +1,6 @@
 //! `volumes` and `tmpfs`.
 
-use model::{Volume, VolumeSource};
+use model::{Image, Volume, VolumeSource};
 
 use crate::code::Code;
 
@@ -34,6 +34,7 @@ enum Kind {
     Named,
     Anonymous,
     Bind,
+    Image,
     Tmpfs,
 }
 
@@ -169,6 +170,7 @@ impl Reader<'_> {
         let kind = match type_.as_str() {
             "bind" => Kind::Bind,
             "tmpfs" => Kind::Tmpfs,
+            "image" => Kind::Image,
             "volume" | "" if source.is_empty() => Kind::Anonymous,
             "volume" => Kind::Named,
             "" => kind_of(&source),
@@ -196,12 +198,14 @@ impl Reader<'_> {
 
     /// The part of a volume that is asked for. Docker refuses the same.
     fn subpath(&mut self, view: &View<'_>, kind: Kind) -> Option<String> {
-        let part = view.get("volume").and_then(|view| view.get("subpath"))?;
+        let section = if kind == Kind::Image { "image" } else { "volume" };
+        let part = view.get(section).and_then(|view| view.get("subpath"))?;
         let text = self.text(&part)?;
         let leads_out = text.starts_with('/') || text.split('/').any(|name| name == "..");
-        if kind != Kind::Named || leads_out {
+        let has_parts = matches!(kind, Kind::Named | Kind::Image);
+        if !has_parts || leads_out {
             let message = match kind {
-                Kind::Named => "a part of a volume lies inside it".to_owned(),
+                Kind::Named | Kind::Image => "a part of a volume lies inside it".to_owned(),
                 _ => "only a named volume has parts to mount".to_owned(),
             };
             self.bad(
@@ -226,14 +230,26 @@ impl Reader<'_> {
                 }
                 source
             }
+            Kind::Image => self.image_volume(view, mount.source)?,
             Kind::Named => self.named(project, view, &mount.source)?,
         };
-        Some(Volume {
-            source,
-            target: mount.target,
-            is_read_only: mount.is_read_only,
-            subpath: mount.subpath,
-        })
+        let is_read_only = mount.is_read_only || mount.kind == Kind::Image;
+        Some(Volume { source, target: mount.target, is_read_only, subpath: mount.subpath })
+    }
+
+    /// What an image holds.
+    fn image_volume(&mut self, view: &View<'_>, url: String) -> Option<VolumeSource> {
+        if url.is_empty() {
+            let message = "a mount of type `image` names no image".to_owned();
+            self.bad(view, message, "add `source: name:tag`");
+            return None;
+        }
+        Some(VolumeSource::Image(Image {
+            url,
+            digest: None,
+            platform: None,
+            registry_credential: None,
+        }))
     }
 
     /// A volume that the file declares.
@@ -254,6 +270,10 @@ impl Reader<'_> {
             );
             return None;
         };
+        let per_replica = declared.as_ref().and_then(|view| view.get("x-per-replica"));
+        if per_replica.and_then(|view| self.boolean(&view)) == Some(true) {
+            return Some(VolumeSource::PerReplica(name.to_owned()));
+        }
         let options = declared.and_then(|view| view.get("driver_opts"));
         let Some(options) = options else { return Some(VolumeSource::Named(name.to_owned())) };
         let mut option =

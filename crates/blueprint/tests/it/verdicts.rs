@@ -84,8 +84,9 @@ fn sizes_are_plans_of_data_stores() {
 #[test]
 fn hosts_of_the_private_network_have_no_domain() {
     let text = "services:\n  - type: web\n    name: a\n    runtime: node\n    buildCommand: y\n    startCommand: x\n    envVars:\n      - {key: API, value: 'http://api.render-internal.com:10000'}\n      - {key: OTHER, value: 'http://api:10000'}\n";
-    for reading in [strict(text), tolerant(text)] {
-        assert!(reading.is_accepted());
-        insta::assert_snapshot!(findings(&reading), @"8:27 note internal-domain: the value of `API` names a host below `render-internal.com`; hosts of the private network have no domain");
-    }
+    let readings = [strict(text), tolerant(text)];
+    assert!(readings.iter().all(blueprint::Reading::is_accepted));
+    let [strict, tolerant] = readings.map(|reading| findings(&reading));
+    assert_eq!(strict, tolerant);
+    insta::assert_snapshot!(strict, @"8:27 note internal-domain: the value of `API` names a host below `render-internal.com`; hosts of the private network have no domain");
 }

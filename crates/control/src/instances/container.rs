@@ -34,6 +34,8 @@ pub(super) struct Places {
     pub(super) anonymous: PathBuf,
     /// Of the service: its disk, if it has one and this instance sees it.
     pub(super) disk: Option<PathBuf>,
+    /// Which of the service's instances it is, from 0.
+    pub(super) ordinal: u32,
 }
 
 /// The parts of an instance's specification that follow from its image.
@@ -196,7 +198,13 @@ fn volumes(
 ) -> Vec<Mount> {
     let declared = &service.container.volumes;
     let mut mounts: Vec<Mount> =
-        declared.iter().map(|volume| mount(volume, container, places)).collect();
+        declared.iter().filter_map(|volume| mount(volume, container, places)).collect();
+    let images = declared.iter().filter(|volume| matches!(volume.source, VolumeSource::Image(_)));
+    mounts.extend(images.zip(&container.mounted).map(|(volume, image)| Mount::Image {
+        layers: image.layers.clone(),
+        subpath: volume.subpath.as_ref().map(PathBuf::from),
+        target: PathBuf::from(&volume.target),
+    }));
     if let (Some(source), Some(disk)) = (&places.disk, &service.disk) {
         mounts.push(Mount::Bind {
             source: source.clone(),
@@ -227,21 +235,15 @@ pub(super) fn unnamed(service: &Service, image: &ImageConfig) -> Vec<String> {
     image.volumes.iter().filter(|target| !is_covered(target)).cloned().collect()
 }
 
-fn mount(volume: &Volume, container: &Container, places: &Places) -> Mount {
+/// A mount of anything but an image.
+fn mount(volume: &Volume, container: &Container, places: &Places) -> Option<Mount> {
     let target = PathBuf::from(&volume.target);
     let read_only = volume.is_read_only;
-    match &volume.source {
-        VolumeSource::Named(name) => {
-            let whole = places.named.join(directory_name(name));
-            match &volume.subpath {
-                Some(subpath) => Mount::Part {
-                    volume: whole,
-                    subpath: PathBuf::from(subpath),
-                    target,
-                    read_only,
-                },
-                None => Mount::Volume { source: whole, target, read_only },
-            }
+    Some(match &volume.source {
+        VolumeSource::Image(_) => return None,
+        VolumeSource::Named(name) => kept(volume, places.named.join(directory_name(name))),
+        VolumeSource::PerReplica(name) => {
+            kept(volume, places.named.join(replica_directory(name, places.ordinal)))
         }
         VolumeSource::Anonymous => Mount::Volume {
             source: places.anonymous.join(directory_name(&volume.target)),
@@ -258,7 +260,23 @@ fn mount(volume: &Volume, container: &Container, places: &Places) -> Mount {
                 Mount::Overlay { lower: source, target }
             }
         }
+    })
+}
+
+/// A volume that is kept, or the part of it that is asked for.
+fn kept(volume: &Volume, whole: PathBuf) -> Mount {
+    let (target, read_only) = (PathBuf::from(&volume.target), volume.is_read_only);
+    match &volume.subpath {
+        Some(subpath) => {
+            Mount::Part { volume: whole, subpath: PathBuf::from(subpath), target, read_only }
+        }
+        None => Mount::Volume { source: whole, target, read_only },
     }
+}
+
+/// Where a replica, counted from 0, has its own volume of this name.
+fn replica_directory(name: &str, ordinal: u32) -> String {
+    directory_name(&format!("{name}-{}", ordinal + 1))
 }
 
 /// A directory's name for any text: what can be read of it, and what tells it from all others.
@@ -337,5 +355,12 @@ mod tests {
             subpath: None,
         }];
         assert_eq!(unnamed(&service, &image()), ["/cache"]);
+    }
+
+    #[test]
+    fn each_replica_has_a_volume_of_its_own_and_keeps_it() {
+        assert_eq!(replica_directory("data", 0), replica_directory("data", 0));
+        assert_ne!(replica_directory("data", 0), replica_directory("data", 1));
+        assert!(replica_directory("data", 1).starts_with("data-2-"));
     }
 }

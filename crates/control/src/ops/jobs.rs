@@ -64,6 +64,7 @@ pub fn create(platform: &Platform, id: &ServiceId, asked: Asked) -> Result<Insta
             row: &row,
             release: &release,
             instance_id: &instance.id,
+            ordinal: instance.ordinal,
             label: format!("job of {}", row.definition.name),
             command: Command::Words(command),
             with_disk: false,

@@ -242,6 +242,7 @@ pub async fn start(
         row,
         release,
         instance_id: &instance.id,
+        ordinal: instance.ordinal,
         command: Command::Main,
         label: format!("run of {}", row.name()),
         with_disk: false,

@@ -218,6 +218,7 @@ impl Workshop<'_> {
                 Mount::Bind { read_only: true, .. }
                     | Mount::Volume { read_only: true, .. }
                     | Mount::Part { read_only: true, .. }
+                    | Mount::Image { .. }
             );
             mounts.push(match (self.place(number, mount), mount) {
                 (Some(source), _) => bind(&source, mount.target(), read_only),
@@ -236,7 +237,10 @@ impl Workshop<'_> {
     fn place(&self, number: usize, mount: &Mount) -> Option<PathBuf> {
         Some(match mount {
             Mount::Bind { source, .. } | Mount::Volume { source, .. } => source.clone(),
-            Mount::Part { .. } => self.directory.join("mounts").join(format!("part-{number}")),
+            Mount::Part { .. } | Mount::Image { subpath: Some(_), .. } => {
+                self.directory.join("mounts").join(format!("part-{number}"))
+            }
+            Mount::Image { .. } => self.directory.join("mounts").join(format!("image-{number}")),
             Mount::Scratch { .. } => self.order.scratch.join(format!("scratch-{number}")),
             Mount::Overlay { .. } => {
                 self.directory.join("mounts").join(format!("overlay-{number}"))
@@ -263,6 +267,23 @@ impl Workshop<'_> {
                 mount_part(volume, subpath, &place)
                     .doing(|| format!("mount `{}` of a volume", subpath.display()))
                     .map_err(|refusal| Refusal { is_the_specs: true, ..refusal })?;
+            }
+            Mount::Image { layers, subpath, target } => {
+                let name = format!("image-{number}");
+                let whole = self.directory.join("mounts").join(&name);
+                fs::create_dir_all(&whole).doing(|| "make a mount point".to_owned())?;
+                let layers = layers.iter().rev().map(PathBuf::as_path).collect();
+                self.overlay(&name, layers, &whole, 0)?;
+                if let Some(subpath) = subpath {
+                    let place = self.place(number, mount).unwrap_or_default();
+                    mount_part(&whole, subpath, &place).doing(|| {
+                        format!(
+                            "mount `{}` of the image at {}",
+                            subpath.display(),
+                            target.display()
+                        )
+                    })?;
+                }
             }
             Mount::Scratch { .. } => {
                 self.scratch(&format!("scratch-{number}"), user.uid, user.gid)?;

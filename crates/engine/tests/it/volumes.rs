@@ -210,3 +210,30 @@ fn a_volume_that_begins_with_a_directory_takes_it_whole_and_once() {
     engine::begin_volume(&from, &volume).unwrap();
     assert_eq!(fs::read_to_string(volume.join("deep/file")).unwrap(), "changed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_image_holds_is_mounted_read_only_whole_or_in_part() {
+    if !is_root() {
+        return;
+    }
+    let rig = Rig::new();
+    let image = Image::make(&rig);
+    let mounted = |subpath: Option<&str>, target: &str| Mount::Image {
+        layers: image.layers.clone(),
+        subpath: subpath.map(PathBuf::from),
+        target: target.into(),
+    };
+    let script = "cat /all/etc/release; echo; ls /part; echo x > /all/new || echo refused";
+    let mut spec = image.shell(&rig, script);
+    spec.mounts = vec![mounted(None, "/all"), mounted(Some("var/lib/app"), "/part")];
+    assert!(rig.run(&spec).await.is_success(), "{}", rig.output(&spec.id));
+    let output = rig.output(&spec.id);
+    assert!(output.starts_with("upper\ndeep\nfirst\nlink\n"), "{output}");
+    assert!(output.ends_with("refused"), "{output}");
+    assert!(image.layers.iter().all(|layer| !layer.join("new").exists()));
+
+    let mut spec = image.shell(&rig, "true");
+    spec.mounts = vec![mounted(Some("not-there"), "/part")];
+    let error = rig.driver().start(&spec).await.unwrap_err().to_string();
+    assert!(error.contains("`not-there` of the image"), "{error}");
+}

@@ -269,6 +269,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "service-not-in-commit"
     "service-stopped"
     "several-documents"
+    "shared-volume"
     "signature-keys"
     "source-too-large"
     "source-unreadable"

@@ -136,6 +136,12 @@ pub(super) const FIELDS: &[Field] = &[
         "HTTP goes through Gable's edge, so that a deploy drops no request; other TCP ports are listened on for the service",
     ),
     s("post_start", Own, Later, "hooks of containers are not run yet"),
+    s(
+        "pre_start",
+        Each(Place::PreStart),
+        Near,
+        "each runs to its end before the service starts, as a service of its own that completes",
+    ),
     s("pre_stop", Own, Later, "hooks of containers are not run yet"),
     s("privileged", Own, Same, "refused where it is true: no instance gets the rights of the host"),
     s("profiles", Own, Same, "it runs only when one of its profiles is asked for"),

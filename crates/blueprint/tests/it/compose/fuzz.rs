@@ -11,7 +11,10 @@ use super::corpus::corpus;
 const ROUNDS: usize = 800;
 
 /// A text with most of the format, for machines without the corpus.
-const OWN: &str = "x-base: &base\n  image: x:${TAG:-1}\n  environment: &env {A: '${A}', B: }\nservices:\n  a:\n    <<: *base\n    ports: ['8080:80', {target: 1, published: 2}]\n    volumes: ['data:/data', './a:/b:ro', {type: tmpfs, target: /t}]\n    depends_on: {db: {condition: service_healthy}}\n    healthcheck: {test: [CMD, x], interval: 1m30s}\n    deploy: {replicas: 2, resources: {limits: {cpus: '0.5', memory: 64m}}}\n    networks: {n: {aliases: [z]}}\n    extra_hosts: ['h:host-gateway']\n    ulimits: {nofile: {soft: 1, hard: 2}}\n    secrets: [s]\n  b: {extends: a, build: {context: ., args: [X=1]}, command: run 'it'}\n  db: {image: 'postgres:16', environment: [POSTGRES_PASSWORD=x]}\n  cache: {image: 'redis:7', command: redis-server --appendonly yes}\nvolumes: {data: }\nnetworks: {n: }\nsecrets: {s: {environment: S}}\n";
+const OWN: &str = "x-base: &base\n  image: x:${TAG:-1}\n  environment: &env {A: '${A}', B: }\nservices:\n  a:\n    <<: *base\n    ports: ['8080:80', {target: 1, published: 2}]\n    volumes: ['data:/data', './a:/b:ro', {type: tmpfs, target: /t}]\n    depends_on: {db: {condition: service_healthy}}\n    healthcheck: {test: [CMD, x], interval: 1m30s}\n    deploy: {replicas: 2, resources: {limits: {cpus: '0.5', memory: 64m}}}\n    networks: {n: {aliases: [z]}}\n    extra_hosts: ['h:host-gateway']\n    ulimits: {nofile: {soft: 1, hard: 2}}\n    secrets: [s]\n  b: {extends: a, build: {context: ., args: [X=1], no_cache_filter: [x]}, command: run 'it', pre_start: [{command: [a, b]}, {image: y, command: c, environment: {C: d}}]}\n  c: {image: x, network_mode: 'service:b', env_file: c.env, volumes: ['each:/e', {type: image, source: 'i:1', target: /i, image: {subpath: s}}]}\n  db: {image: 'postgres:16', environment: [POSTGRES_PASSWORD=x]}\n  cache: {image: 'redis:7', command: redis-server --appendonly yes}\nvolumes: {data: , each: {x-per-replica: true}}\nnetworks: {n: }\nsecrets: {s: {environment: S}}\n";
+
+/// A file of variables.
+const VARIABLES: &str = "# remark\nA='it\\'s # x' # y\nexport B=\"two\\n$A ${C:-d}\"\nC=#fff # z\nD: yaml\nE\nF=\"one\ntwo\"\n";
 
 /// A small one, of which more is left after a change.
 const SMALL: &str = "include: [other.yaml]\nservices:\n  one:\n    image: 'y:${TAG}'\n    ports: ['80']\n  two: {build: ./two, env_file: [.env], restart: always}\n";
@@ -62,6 +65,13 @@ const PIECES: &[&str] = &[
     "profiles: [p]\n",
     "environment:\n",
     "env_file: .env\n",
+    "pre_start: [{command: x}]\n",
+    "privileged: true\n",
+    "x-per-replica: true\n",
+    "env_file: /dev/null\n",
+    "network_mode: service:a\n",
+    "\\'",
+    "=",
     "99999999999999",
 ];
 
@@ -124,10 +134,17 @@ fn no_text_makes_the_reader_panic_or_lie_about_places() {
             0 => changed(&mut numbers, &seeds),
             _ => "services: {other: {image: x}}\n".to_owned(),
         };
-        let caught = std::panic::catch_unwind(|| check(&text, &other, round % 4 == 0));
+        let variables = match round % 3 {
+            0 => changed(&mut numbers, &[VARIABLES.to_owned(), "A=1\n".to_owned()]),
+            _ => VARIABLES.to_owned(),
+        };
+        let files = (other.as_str(), variables.as_str());
+        let caught = std::panic::catch_unwind(|| check(&text, files, round % 4 == 0));
         match caught {
             Ok(is_accepted) => accepted += usize::from(is_accepted),
-            Err(_) => panic!("round {round} of seed {seed:#x} failed on:\n{text}\nand:\n{other}"),
+            Err(_) => panic!(
+                "round {round} of seed {seed:#x} failed on:\n{text}\nand:\n{other}\nand:\n{variables}"
+            ),
         }
     }
     println!("{ROUNDS} changed texts read, {accepted} of them accepted");
@@ -135,7 +152,7 @@ fn no_text_makes_the_reader_panic_or_lie_about_places() {
 }
 
 /// Reads a text, with another one as second file or as every file that is asked for.
-fn check(text: &str, other: &str, is_merged: bool) -> bool {
+fn check(text: &str, (other, variables): (&str, &str), is_merged: bool) -> bool {
     let mut input = Input::of("compose.yaml", text);
     input.variables = BTreeMap::from([("TAG".to_owned(), "1".to_owned())]);
     if is_merged {
@@ -146,7 +163,7 @@ fn check(text: &str, other: &str, is_merged: bool) -> bool {
     let mut reading = read(&input);
     for _ in 0..30 {
         for path in &reading.needs {
-            let text = if path.contains(".env") { "A=1\n" } else { other };
+            let text = if path.contains(".env") { variables } else { other };
             assert!(input.more_files.insert(path.clone(), Some(text.to_owned())).is_none());
         }
         if reading.needs.is_empty() {

@@ -331,3 +331,94 @@ fn a_part_of_a_volume_is_mounted_alone_and_never_leads_out_of_it() {
         );
     }
 }
+
+#[test]
+fn what_runs_before_a_service_is_services_that_complete_in_order() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  web:\n    image: app:1\n    entrypoint: [tini, --]\n    user: app\n    environment: {A: '1', B: '2'}\n    volumes: ['data:/data']\n    ports: ['80:80']\n    depends_on: [db]\n    pre_start:\n      - command: [migrate, up]\n        environment: {B: own, C: '3'}\n      - {image: 'busybox:1', command: chown -R 1 /data, user: root, working_dir: /data, per_replica: true}\n  worker: {build: ., pre_start: [{command: [check]}]}\n  worker-pre-start: {image: x}\n  db: {image: 'mongo:7'}\nvolumes: {data: }\n"
+    )), @r#"
+    service web-pre-start-1 worker app:1 no limit
+      runs migrate | up
+      A = "1"
+      B = "own"
+      C = "3"
+      mount volume data at /data
+      after db service_started
+    service web-pre-start-2 worker busybox:1 no limit
+      runs chown | -R | 1 | /data
+      A = "1"
+      B = "2"
+      mount volume data at /data
+      after db service_started
+      after web-pre-start-1 service_completed_successfully
+    service web web app:1 no limit
+      A = "1"
+      B = "2"
+      port *:80>80 http
+      mount volume data at /data
+      after db service_started
+      after web-pre-start-1 service_completed_successfully
+      after web-pre-start-2 service_completed_successfully
+    service worker-pre-start-2 worker Dockerfile in . no limit
+      runs check
+    service worker worker Dockerfile in . no limit
+      after worker-pre-start-2 service_completed_successfully
+    service worker-pre-start worker x no limit
+    service db worker mongo:7 no limit
+    compose.yaml:8:5 note field-translated: `ports`: HTTP goes through Gable's edge, so that a deploy drops no request; other TCP ports are listened on for the service
+    compose.yaml:10:5 note field-translated: `pre_start`: each runs to its end before the service starts, as a service of its own that completes (2 places)
+    compose.yaml:13:89 note field-not-applicable: `per_replica`: it runs once for all instances
+    "#);
+}
+
+#[test]
+fn odd_commands_before_a_service_are_named() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a: {image: x, pre_start: [{command: y, privileged: true}]}\n  b: {image: x, pre_start: [{user: y}, text]}\n  c: {image: x, pre_start: text}\n  d: {image: x, pre_start: [{comand: y}]}\n  db: {image: 'postgres:16', pre_start: [{command: y}]}\n"
+    )), @r"
+    refused
+    compose.yaml:2:6 repair service-left-out: `a` is left out, the rest runs: `privileged`: no instance gets the rights of the host
+    compose.yaml:2:17 note field-translated: `pre_start`: each runs to its end before the service starts, as a service of its own that completes (5 places)
+    compose.yaml:2:42 note field-refused: `privileged`: no instance gets the rights of the host
+    compose.yaml:3:29 error bad-value: a `pre_start` says neither a command nor an image
+    compose.yaml:3:40 error wrong-shape: `pre_start[1]` has to be a mapping, and is a text
+    compose.yaml:4:28 error wrong-shape: `pre_start` has to be a list, and is a text
+    compose.yaml:5:30 repair field-spelling: there is no field `comand`; read as `command` [fix]
+    compose.yaml:6:15 note stays-image: `db` runs as the image `postgres:16`: it has `pre_start` commands
+    ");
+}
+
+#[test]
+fn several_instances_share_a_volume_unless_each_has_its_own() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a: {image: x, scale: 3, volumes: ['shared:/s', 'own:/o', 'shared:/r:ro', '/anonymous']}\n  b: {image: x, volumes: ['shared:/s']}\nvolumes:\n  shared:\n  own: {x-per-replica: true}\n"
+    )), @r"
+    service a worker x no limit
+      mount volume shared at /s
+      mount volume own of each at /o
+      mount volume shared at /r ro
+      mount anonymous at /anonymous
+    service b worker x no limit
+      mount volume shared at /s
+    compose.yaml:2:27 note shared-volume: the 3 instances of `a` write to the volume `shared` at once
+    compose.yaml:2:27 note shared-volume: the 3 instances of `a` write to one volume at `/anonymous` at once
+    ");
+}
+
+#[test]
+fn what_an_image_holds_is_mounted_read_only() {
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a:\n    image: x\n    volumes:\n      - {type: image, source: 'data:1', target: /all}\n      - {type: image, source: 'data:1', target: /part, image: {subpath: sub/dir}}\n"
+    )), @r"
+    service a worker x no limit
+      mount image data:1 at /all ro
+      mount image data:1 part sub/dir at /part ro
+    ");
+    insta::assert_snapshot!(understood(&one(
+        "services:\n  a: {image: x, volumes: [{type: image, target: /a}]}\n  b: {image: x, volumes: [{type: image, source: y, target: /b, image: {subpath: ../up}}]}\n"
+    )), @r"
+    refused
+    compose.yaml:2:27 error bad-value: a mount of type `image` names no image
+    compose.yaml:3:81 error bad-value: a part of a volume lies inside it
+    ");
+}

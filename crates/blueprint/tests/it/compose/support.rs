@@ -152,7 +152,9 @@ fn one_service(text: &mut String, service: &Service) {
     for volume in &container.volumes {
         let source = match &volume.source {
             VolumeSource::Named(name) => format!("volume {name}"),
+            VolumeSource::PerReplica(name) => format!("volume {name} of each"),
             VolumeSource::Anonymous => "anonymous".to_owned(),
+            VolumeSource::Image(image) => format!("image {}", image.url),
             VolumeSource::Project(path) => format!("project {path}"),
             VolumeSource::Host(path) => format!("host {path}"),
             VolumeSource::Tmpfs { size_bytes } => format!("tmpfs {size_bytes:?}"),

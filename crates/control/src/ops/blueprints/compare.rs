@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use build::toolchain::{Host, resolve_on};
-use model::{ArtifactId, Problem, Runtime, Service, ServiceKind};
+use model::{ArtifactId, Problem, Runtime, Service, ServiceKind, VolumeSource};
 use reconcile::filter::Filter;
 use reconcile::service::{Change as Decision, Current, Standing, Wanted, decide};
 use reconcile::wiring::{self, Variable};
@@ -196,19 +196,35 @@ async fn compare_service(
 /// Writes down what the name of a service's image means now. Where nobody can say, the deploy says
 /// why; a plan goes on.
 async fn pin_image(place: &Place<'_>, resolved: &mut Resolved) -> Vec<String> {
+    let mut notes = pin_mounted(place, resolved).await;
     let service = &resolved.row.definition;
     if service.runtime != Runtime::Image {
-        return Vec::new();
+        return notes;
     }
     match digest(place, service).await {
         Ok(digest) => {
             if let Some(image) = &mut resolved.row.definition.image {
                 image.digest = Some(digest);
             }
-            Vec::new()
         }
-        Err(why) => vec![format!("{}: {why}", service.name)],
+        Err(why) => notes.push(format!("{}: {why}", service.name)),
     }
+    notes
+}
+
+/// The same for images that are mounted.
+async fn pin_mounted(place: &Place<'_>, resolved: &mut Resolved) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (config, is_fresh) = (&place.platform.build, place.found.refreshes_images);
+    let service = &mut resolved.row.definition;
+    for volume in &mut service.container.volumes {
+        let VolumeSource::Image(image) = &mut volume.source else { continue };
+        match build::container::resolve_mounted(config, image, is_fresh).await {
+            Ok(digest) => image.digest = Some(digest.to_string()),
+            Err(error) => notes.push(format!("{}: {}", service.name, error.problem().message)),
+        }
+    }
+    notes
 }
 
 /// What the name of an image means, asked once for all services that run it.

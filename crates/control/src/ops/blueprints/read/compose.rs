@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use blueprint::compose::{self, Input};
-use blueprint::{Finding, Mode};
+use blueprint::{Code, Finding, Mode};
 use model::{EnvOwner, Problem, Project, ValueOrigin};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -74,8 +74,10 @@ pub(super) async fn read(
         reading.problems.push(compose::too_deep(&input, &reading.needs));
     }
     let reading = reading.refused_by(mistakes);
+    let is_told = |finding: &&Finding| finding.code == Code::SharedVolume;
+    let told = reading.problems.iter().filter(is_told).map(|finding| finding.message.clone());
+    let mut notes: Vec<String> = told.collect();
     let mut blueprint = reading.blueprint;
-    let mut notes = Vec::new();
     let mut init = BTreeMap::new();
     let mut seeds = BTreeMap::new();
     if let Some(blueprint) = &mut blueprint {
