@@ -126,7 +126,8 @@ pub fn public_host(row: &ServiceRow) -> Option<String> {
 pub fn probe_host(row: &ServiceRow, service: &Service) -> String {
     service
         .domains
-        .first()
+        .iter()
+        .find(|domain| !domain.starts_with('*'))
         .cloned()
         .or_else(|| public_host(row))
         .unwrap_or_else(|| row.slug.clone())
@@ -138,7 +139,16 @@ pub fn urls(platform: &Platform, row: &ServiceRow) -> Vec<String> {
     if !row.definition.is_public() {
         return Vec::new();
     }
-    let hosts = public_host(row).into_iter().chain(row.definition.domains.iter().cloned());
+    let hosts = public_host(row).into_iter().chain(
+        row.definition
+            .domains
+            .iter()
+            // A name of Render's leads to Render, or nowhere: it is for probes and whoever asks for it.
+            .filter(|domain| !domain.ends_with(reconcile::route::RENDER_SUFFIX))
+            // A wildcard is no address.
+            .filter(|domain| !domain.starts_with('*'))
+            .cloned(),
+    );
     published_urls(platform, row)
         .into_iter()
         .chain(hosts.map(|host| platform.config.public_url(&host)))

@@ -17,6 +17,7 @@ use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
 use crate::tasks::services::disk_dir;
+use crate::trust;
 
 pub(crate) use container::Command;
 use container::Parts;
@@ -121,11 +122,15 @@ async fn spec(platform: &Platform, run: &Run<'_>) -> Result<InstanceSpec, Error>
     if !service.container.without_platform_env {
         declared.push(("RENDER_INSTANCE_ID".to_owned(), run.instance_id.to_string()));
     }
-    let parts = if build::is_container(service) {
+    let is_container = build::is_container(service);
+    let mut parts = if is_container {
         container_parts(platform, run, &artifact, declared).await?
     } else {
         native_parts(platform, run, &artifact, &declared)?
     };
+    if !service.container.without_platform_env {
+        trust::add(platform, is_container, &mut parts.env, &mut parts.mounts);
+    }
     let type_ = &service.instance_type;
     // Starting takes more than serving: until a service is healthy it may use what is free, and
     // then what its plan says (see `tasks::probes`).

@@ -23,6 +23,7 @@ mod data_stores;
 mod init_files;
 mod instances;
 mod lineage;
+mod trust;
 
 pub use config::Config;
 pub use error::Error;

@@ -113,6 +113,10 @@ pub async fn start(config: Config, turn: Turn) -> Result<Server, Error> {
     }
     tidy(&platform, &found).await?;
     ops::projects::remove_dead_work(&platform)?;
+    if let Err(error) = crate::trust::prepare(&platform.config) {
+        // Everything but https goes on without it.
+        tracing::error!("no https: {}", error.problem().message);
+    }
     start_edge(&platform).await?;
     let tasks = vec![
         tokio::spawn(tasks::routes::run(platform.clone())),
@@ -193,7 +197,8 @@ fn driver(config: &Config) -> Result<Arc<dyn Driver>, Error> {
         engine::Config::new(config.state_dir.clone(), config.run_dir.clone(), shim_command);
     engine_config.disk_reserve_bytes = config.disk_reserve_bytes;
     // Instances may call public URLs: the edge listens on their gateway too.
-    engine_config.host_ports = config.listen.iter().map(std::net::SocketAddr::port).collect();
+    let listen = config.listen.iter().chain(&config.edge.https);
+    engine_config.host_ports = listen.map(std::net::SocketAddr::port).collect();
     Ok(if config.is_plain {
         Arc::new(engine::PlainDriver::new(engine_config)?)
     } else {

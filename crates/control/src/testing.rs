@@ -39,6 +39,7 @@ pub fn platform_that_keeps(directory: &Path, keep: reconcile::retention::Keep) -
         executable: vec!["/nowhere/gable".into()],
         listen: vec![([127, 0, 0, 1], 8080).into()],
         edge: edge::Settings::default(),
+        is_https: false,
         operator_env: Vec::new(),
         registries: images::Registries::default(),
         timeouts: Timeouts::standard(),

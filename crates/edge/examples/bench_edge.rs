@@ -89,6 +89,7 @@ fn config(directory: &Path, port: u16) -> Config {
         table_path: directory.join("routes.json"),
         dns_port: 53,
         dns_upstreams: None,
+        authority: None,
         threads: 0,
         settings: Settings::default(),
     }

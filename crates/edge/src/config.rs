@@ -1,6 +1,6 @@
 //! What [`crate::run`] needs to know before it starts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Config {
     /// Name servers for everything that is not private; `None` means those of `/etc/resolv.conf`,
     /// read again when it changes.
     pub dns_upstreams: Option<Vec<SocketAddr>>,
+    /// The directory of the authority whose certificates are shown; `None` for no TLS.
+    pub authority: Option<PathBuf>,
     /// Number of threads that serve requests; 0 means one per core.
     pub threads: usize,
     /// What an operator may choose.
@@ -30,14 +32,26 @@ pub struct Config {
 }
 
 /// What an operator may choose.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
     /// Proxies that are believed what they say about their clients: the headers by which they do
     /// are kept. Nobody is, unless named here; loopback neither.
     pub trusted_proxies: Vec<IpNet>,
+    /// Addresses that HTTPS is served on, if they can be had. With port 0 the kernel chooses.
+    pub https: Vec<SocketAddr>,
     /// Limits of what clients and targets may do.
     pub limits: Limits,
+}
+
+/// Beside 8080 for HTTP.
+const DEFAULT_HTTPS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443);
+
+impl Default for Settings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self { trusted_proxies: Vec::new(), https: vec![DEFAULT_HTTPS], limits }
+    }
 }
 
 /// Limits of what clients and targets may do.

@@ -21,6 +21,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
@@ -31,6 +32,7 @@ use io::ClientIo;
 use crate::body::{Body, BodyError};
 use crate::listen::{Entrance, Failure};
 use crate::serve;
+use crate::tls::HTTP2;
 use crate::worker::{Accepts, Worker};
 
 /// How often an HTTP/2 client that is silent is asked whether it is still there.
@@ -49,9 +51,18 @@ pub(crate) struct Peer {
     pub(crate) trusted: bool,
     /// The port that the client connected to.
     pub(crate) port: u16,
+    /// Whether the client speaks TLS.
+    pub(crate) is_secure: bool,
     /// The published port that it came in on, whose service answers whatever the host is.
     pub(crate) published: Option<SocketAddr>,
     pub(crate) activity: Arc<Activity>,
+}
+
+impl Peer {
+    /// The scheme of what it asks for.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_secure { "https" } else { "http" }
+    }
 }
 
 /// Answers what comes on a connection until it ends.
@@ -66,19 +77,47 @@ pub(crate) async fn serve(
         address,
         trusted: worker.is_trusted(address),
         port: stream.local_addr()?.port(),
+        is_secure: entrance.accepts == Accepts::Secure,
         published: (entrance.accepts == Accepts::Published).then_some(entrance.address),
         activity: Arc::clone(activity),
     });
-    let limits = worker.limits();
+    let patience = worker.limits().first_request_timeout;
     let seat = activity.seat();
+    if let (Accepts::Secure, Some(tls)) = (entrance.accepts, &worker.shared.tls) {
+        let secure = tokio::select! {
+            secure = timeout(patience, tls.accept(stream)) => secure??,
+            () = seat.asked_to_leave() => return Ok(()),
+        };
+        let Some(secure) = secure else { return Ok(()) };
+        let version = match secure.get_ref().1.alpn_protocol() {
+            Some(HTTP2) => Version::Http2,
+            _ => Version::Http1,
+        };
+        return speak(worker, &peer, secure, version).await;
+    }
     let version = tokio::select! {
-        version = timeout(limits.first_request_timeout, version(&stream)) => version??,
+        version = timeout(patience, version(&stream)) => version??,
         () = seat.asked_to_leave() => return Ok(()),
     };
+    speak(worker, &peer, stream, version).await
+}
+
+/// Speaks HTTP of this version until the connection ends.
+async fn speak<S>(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    stream: S,
+    version: Version,
+) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = worker.limits();
+    let activity = &peer.activity;
     let is_http1 = matches!(version, Version::Http1);
     let io = TokioIo::new(ClientIo::new(stream, activity, limits.idle_timeout, is_http1));
     let service = service_fn(|request: Request<Incoming>| {
-        let (worker, peer) = (Rc::clone(worker), Rc::clone(&peer));
+        let (worker, peer) = (Rc::clone(worker), Rc::clone(peer));
         let busy = peer.activity.begin();
         async move {
             let response = serve::handle(worker, peer, request).await;

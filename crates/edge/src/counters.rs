@@ -50,6 +50,8 @@ const REQUESTS: usize = 1;
 const FAILED: usize = 2;
 const HELD: usize = 0;
 const RESPONSES_5XX: usize = 3;
+const HTTPS_REDIRECTS: usize = 4;
+const FORMS_REFUSED: usize = 5;
 
 /// Counters of one target.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Target {
 
 /// Counters of one service.
 #[derive(Debug)]
-pub(crate) struct Service(PerCore<4>);
+pub(crate) struct Service(PerCore<6>);
 
 impl Service {
     pub(crate) fn request(&self, core: usize) {
@@ -93,6 +95,14 @@ impl Service {
 
     pub(crate) fn held(&self, core: usize) {
         self.0.add(core, HELD);
+    }
+
+    pub(crate) fn https_redirect(&self, core: usize) {
+        self.0.add(core, HTTPS_REDIRECTS);
+    }
+
+    pub(crate) fn form_refused(&self, core: usize) {
+        self.0.add(core, FORMS_REFUSED);
     }
 
     pub(crate) fn response_5xx(&self, core: usize) {
@@ -221,6 +231,8 @@ impl Registry {
                 failed: service.0.sum(FAILED),
                 held: service.0.sum(HELD),
                 responses_5xx: service.0.sum(RESPONSES_5XX),
+                https_redirects: service.0.sum(HTTPS_REDIRECTS),
+                forms_refused: service.0.sum(FORMS_REFUSED),
             })
             .collect();
         all.sort_by(|left, right| left.service_id.cmp(&right.service_id));

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use model::route::Generation;
 
@@ -45,6 +45,16 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// This machine's own authority could not be made or read.
+    #[error("{action} the authority for https in {}", .path.display())]
+    Authority {
+        /// `make`, `read` or `use`.
+        action: &'static str,
+        /// Its directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// A thread or its runtime could not be started.
     #[error("start a serving thread")]
     Thread(#[source] io::Error),
@@ -67,4 +77,11 @@ pub enum Error {
     /// The edge answered, but not what was expected.
     #[error("talk to the edge: {0}")]
     Protocol(String),
+}
+
+impl Error {
+    pub(crate) fn authority(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Authority { action, path, source }
+    }
 }

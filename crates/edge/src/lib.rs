@@ -33,7 +33,8 @@
 //!
 //! # Limits
 //!
-//! HTTP/1.1 and HTTP/2 with prior knowledge come in, HTTP/1.1 goes out. No TLS yet.
+//! HTTP/1.1 and HTTP/2 (with prior knowledge, or by ALPN) come in, HTTP/1.1 goes out. TLS is spoken for
+//! `.localhost` only, with certificates of an authority of this machine's own.
 
 mod bind;
 mod body;
@@ -57,10 +58,14 @@ mod sources;
 mod status;
 mod table;
 mod tcp;
+mod tls;
 mod worker;
 
 pub use client::Client;
 pub use config::{Config, Limits, Settings};
 pub use error::Error;
 pub use run::run;
-pub use status::{Applied, ListenerStatus, ServiceCounters, Status, TargetStatus, ZoneStatus};
+pub use status::{
+    Applied, ListenerStatus, SecureStatus, ServiceCounters, Status, TargetStatus, ZoneStatus,
+};
+pub use tls::{Authority, CERTIFICATE_FILE};

@@ -7,7 +7,10 @@
 //! * no byte of it was sent (the connection was refused, or closed before its turn came), or
 //! * it went out on a connection that had been used before, which was closed before any byte of an
 //!   answer, its method is idempotent and it has no body. This is the usual end of a kept-alive
-//!   connection: the target closed it in the very moment in which the edge took it.
+//!   connection: the target closed it in the very moment in which the edge took it, or
+//! * it went out on a new connection that was closed before any byte of an answer, its method is safe
+//!   (so that it asks for nothing but an answer) and it has no body. The target has just died. This
+//!   happens once.
 //!
 //! Any other request gets a used connection only if that connection is quiet (nothing to read, not
 //! closed) right before, and used connections are thrown away well before targets close them.

@@ -88,6 +88,7 @@ impl Ports {
 pub(crate) async fn keep_trying(edge: Rc<Edge>) {
     loop {
         sleep(RETRY_INTERVAL).await;
+        edge.open_https();
         if edge.has_failing_ports().await {
             edge.publish_ports().await;
         }

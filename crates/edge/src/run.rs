@@ -1,7 +1,7 @@
 //! Starting, applying tables, stopping.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,8 +26,9 @@ use crate::files;
 use crate::persist;
 use crate::published::{self, Ports};
 use crate::sources::Sources;
-use crate::status::{Applied, ListenerStatus, Status};
+use crate::status::{Applied, ListenerStatus, SecureStatus, Status};
 use crate::table::Table;
+use crate::tls::Tls;
 use crate::worker::{Accepts, Message, Shared, Worker};
 
 /// How long requests may run on after the edge was asked to stop.
@@ -55,6 +56,11 @@ pub fn run(config: Config) -> Result<(), Error> {
     let connections = limits.max_connections.min(connections_possible());
     let share = limits.max_connections_per_source.unwrap_or(connections / 2);
     let sources = Arc::new(Sources::new(connections, share));
+    // Whatever is the matter with it: what is served without TLS must not suffer.
+    let tls = config.authority.as_deref().and_then(|directory| {
+        let tls = Tls::new(directory);
+        tls.inspect_err(|cause| error!(error = cause as &dyn std::error::Error, "no https")).ok()
+    });
     let mut listen = Vec::new();
     let mut sockets = Vec::new();
     for address in &config.listen {
@@ -65,11 +71,12 @@ pub fn run(config: Config) -> Result<(), Error> {
     let runtime = runtime()?;
     let local = LocalSet::new();
     let result = local.block_on(&runtime, async {
-        let (edge, threads, mut ended) = Edge::start(config, sources, listen, &table)?;
+        let (edge, threads, mut ended) = Edge::start(config, (sources, tls), listen, &table)?;
         for (address, listeners) in sockets {
             edge.listen(address, listeners, Accepts::Routed);
         }
         edge.finish_apply(&table, &mut *edge.zones.lock().await).await;
+        edge.open_https();
         edge.publish_ports().await;
         let control = control::bind(&edge.config.control_socket)?;
         info!(listen = ?edge.listen, generation = table.generation.0, "the edge serves");
@@ -131,7 +138,9 @@ pub(crate) struct Edge {
     /// Locked for as long as a table is applied: one after the other.
     zones: Mutex<Zones>,
     /// Where private networks reach the edge.
-    gateways: RefCell<HashSet<SocketAddr>>,
+    gateways: RefCell<HashMap<SocketAddr, Accepts>>,
+    /// For each address that HTTPS is asked for on, where it is served or why not.
+    https: RefCell<HashMap<SocketAddr, Result<SocketAddr, String>>>,
     /// Ports of services.
     ports: Mutex<Ports>,
     stop: Notify,
@@ -143,7 +152,7 @@ impl Edge {
     /// Starts a thread per core, each with the given table.
     fn start(
         config: Config,
-        sources: Arc<Sources>,
+        (sources, tls): (Arc<Sources>, Option<Tls>),
         listen: Vec<SocketAddr>,
         table: &RouteTable,
     ) -> Result<Started, Error> {
@@ -153,6 +162,7 @@ impl Edge {
         let shared = Arc::new(Shared {
             settings: config.settings.clone(),
             sources,
+            tls,
             compressed: files::Cache::default(),
         });
         let (ended, ended_receiver) = mpsc::unbounded_channel();
@@ -186,6 +196,7 @@ impl Edge {
             registry: RefCell::new(registry),
             table: RefCell::new(Rc::new(table.clone())),
             gateways: RefCell::default(),
+            https: RefCell::default(),
             ports: Mutex::default(),
             stop: Notify::new(),
         };
@@ -250,34 +261,43 @@ impl Edge {
     /// `crate::dns`), so the edge listens there too, on its usual ports. A server that calls
     /// another by its public URL works just as a browser does.
     fn open_gateways(&self, table: &RouteTable) {
-        let wanted: HashSet<SocketAddr> = table
+        let https = match self.shared.tls {
+            Some(_) => &self.config.settings.https[..],
+            None => &[],
+        };
+        let ports = self.listen.iter().map(|listen| (listen, Accepts::Routed));
+        let ports: Vec<(&SocketAddr, Accepts)> =
+            ports.chain(https.iter().map(|listen| (listen, Accepts::Secure))).collect();
+        let wanted: HashMap<SocketAddr, Accepts> = table
             .zones
             .iter()
             .flat_map(|zone| {
                 let covered = |listen: &SocketAddr| {
                     listen.ip().is_unspecified() || listen.ip() == zone.gateway
                 };
-                let ports = self.listen.iter().filter(move |listen| !covered(listen));
-                ports.map(|listen| SocketAddr::new(zone.gateway, listen.port()))
+                let ports = ports.iter().filter(move |(listen, _)| !covered(listen));
+                ports.map(|(listen, accepts)| {
+                    (SocketAddr::new(zone.gateway, listen.port()), *accepts)
+                })
             })
             .collect();
         let mut open = self.gateways.borrow_mut();
-        open.retain(|address| {
-            let keep = wanted.contains(address);
+        open.retain(|address, _| {
+            let keep = wanted.contains_key(address);
             if !keep {
                 // Nothing is bound in its place: nobody waits until it is closed.
                 drop(self.unlisten(*address));
             }
             keep
         });
-        for address in wanted {
-            if open.contains(&address) {
+        for (address, accepts) in wanted {
+            if open.contains_key(&address) {
                 continue;
             }
             match bind::http(address, self.workers.len()) {
                 Ok((_, listeners)) => {
-                    self.listen(address, listeners, Accepts::Routed);
-                    open.insert(address);
+                    self.listen(address, listeners, accepts);
+                    open.insert(address, accepts);
                 }
                 Err(cause) => warn!(
                     error = &cause as &dyn std::error::Error,
@@ -285,6 +305,48 @@ impl Edge {
                 ),
             }
         }
+    }
+
+    /// Opens what is not open yet of the addresses for HTTPS. One that somebody else has is no
+    /// failure: it is told, and tried again.
+    pub(crate) fn open_https(&self) {
+        if self.shared.tls.is_none() {
+            return;
+        }
+        let mut https = self.https.borrow_mut();
+        for asked in &self.config.settings.https {
+            let before = https.get(asked);
+            if matches!(before, Some(Ok(_))) {
+                continue;
+            }
+            let opened = match bind::http(*asked, self.workers.len()) {
+                Ok((address, listeners)) => {
+                    info!(%address, "https is served");
+                    self.listen(address, listeners, Accepts::Secure);
+                    Ok(address)
+                }
+                Err(cause) => {
+                    if before.is_none() {
+                        warn!("no https: {cause}; it is tried again");
+                    }
+                    Err(cause.to_string())
+                }
+            };
+            https.insert(*asked, opened);
+        }
+    }
+
+    fn https_status(&self) -> Vec<SecureStatus> {
+        let https = self.https.borrow();
+        let status = self.config.settings.https.iter().map(|asked| match https.get(asked) {
+            Some(Ok(address)) => SecureStatus { address: *address, error: None },
+            Some(Err(why)) => SecureStatus { address: *asked, error: Some(why.clone()) },
+            None => {
+                let error = Some("there is no authority for it".to_owned());
+                SecureStatus { address: *asked, error }
+            }
+        });
+        status.collect()
     }
 
     fn listen(&self, address: SocketAddr, listeners: Vec<TcpListener>, accepts: Accepts) {
@@ -334,6 +396,7 @@ impl Edge {
             generation: self.generation(),
             pid: std::process::id(),
             listen: self.listen.clone(),
+            https: self.https_status(),
             settings: self.config.settings.clone(),
             targets: registry.targets(),
             services: registry.services(),

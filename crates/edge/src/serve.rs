@@ -2,6 +2,7 @@
 
 mod check;
 mod external;
+mod wants;
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -227,6 +228,7 @@ impl Visit {
                 if response.status().is_server_error() {
                     route.service.response_5xx(self.worker.index);
                 }
+                self.note_wants(route, &response);
                 Step::Done(response)
             }
             Err(Failure::Unreached(reason)) => {
@@ -299,6 +301,15 @@ impl Visit {
         response
     }
 
+    fn note_wants(&self, route: &Route, response: &Response<Body>) {
+        let head = self.outgoing.head();
+        match wants::sign((&head.method, &head.headers), &self.key, response) {
+            Some(wants::Sign::Redirect) => route.service.https_redirect(self.worker.index),
+            Some(wants::Sign::FormRefused) => route.service.form_refused(self.worker.index),
+            None => {}
+        }
+    }
+
     fn failure(&self, route: &Route, failure: Failure) -> Response<Body> {
         let name = &route.name;
         let (status, sentence) = match failure {
@@ -363,8 +374,9 @@ impl Visit {
         };
         let may_know = may_know_hosts(self.peer.address, self.is_passed_on);
         let hosts = if may_know { served.table.local_hosts() } else { Vec::new() };
+        let scheme = self.peer.scheme();
         let links: Vec<String> =
-            hosts.iter().map(|host| format!("http://{host}:{}/", self.peer.port)).collect();
+            hosts.iter().map(|host| format!("{scheme}://{host}:{}/", self.peer.port)).collect();
         let hint = if links.is_empty() { "`gable status` lists what is served." } else { "Try:" };
         let mut page = Page::new(StatusCode::NOT_FOUND, &sentence, hint);
         page.links = &links;

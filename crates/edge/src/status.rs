@@ -32,6 +32,9 @@ pub struct Status {
     pub pid: u32,
     /// Where HTTP is served, with the real ports.
     pub listen: Vec<SocketAddr>,
+    /// Where HTTPS is served, or should be.
+    #[serde(default)]
+    pub https: Vec<SecureStatus>,
     /// What it was told by its operator.
     #[serde(default)]
     pub settings: Settings,
@@ -85,6 +88,12 @@ pub struct ServiceCounters {
     pub held: u64,
     /// Answers of 500 and above that came from the service itself.
     pub responses_5xx: u64,
+    /// Answers to requests over HTTP that lead to the same host over HTTPS: the service wants that.
+    #[serde(default)]
+    pub https_redirects: u64,
+    /// Forms sent over HTTP that the service answered 403: it may take HTTPS for granted.
+    #[serde(default)]
+    pub forms_refused: u64,
 }
 
 /// One published port.
@@ -94,6 +103,15 @@ pub struct ListenerStatus {
     pub address: SocketAddr,
     /// Whose port it is.
     pub service_id: ServiceId,
+    /// Why it does not listen, for a person; `None` when it does.
+    pub error: Option<String>,
+}
+
+/// One address for HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecureStatus {
+    /// Where it listens, with the real port, or should.
+    pub address: SocketAddr,
     /// Why it does not listen, for a person; `None` when it does.
     pub error: Option<String>,
 }

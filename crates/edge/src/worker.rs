@@ -21,6 +21,7 @@ use crate::listen::{self, Entrance};
 use crate::proxy::Upstream;
 use crate::sources::Sources;
 use crate::table::{Backend, Table};
+use crate::tls::Tls;
 
 /// Between two lines of a core's log about what clients do wrong.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) sources: Arc<Sources>,
+    pub(crate) tls: Option<Tls>,
     pub(crate) compressed: files::Cache,
 }
 
@@ -54,6 +56,8 @@ pub(crate) enum Message {
 pub(crate) enum Accepts {
     /// Requests that the table's hosts route.
     Routed,
+    /// The same over TLS.
+    Secure,
     /// Whatever the table has for its address.
     Published,
 }

@@ -37,6 +37,7 @@ mod stage;
 mod status;
 mod stop;
 mod terminal;
+mod trust;
 mod up;
 mod watch;
 
@@ -112,6 +113,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Outcome {
         Command::Blueprint(args) => blueprint::run(printer, &args),
         Command::Completions(args) => completions::run(printer, &args),
         Command::Explain(args) => explain::run(printer, &args),
+        Command::Trust(args) => trust::run(&Context { paths, printer }, &args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -156,6 +158,7 @@ async fn call(context: &Context, command: Command) -> Outcome {
         | Command::Builder
         | Command::Blueprint(_)
         | Command::Completions(_)
-        | Command::Explain(_) => Err(Stop::usage("this command has no business with the server")),
+        | Command::Explain(_)
+        | Command::Trust(_) => Err(Stop::usage("this command has no business with the server")),
     }
 }

@@ -7,6 +7,7 @@
 mod asked;
 mod compare;
 mod facts;
+mod https;
 mod read;
 mod wire_facts;
 
@@ -277,6 +278,7 @@ async fn apply_here(platform: &Platform, request: &Request) -> Result<Applied, E
     platform.publisher.publish(platform).await?;
     let mut notes = written.notes;
     notes.extend(taken_ports(platform, &resolved));
+    notes.extend(https::missing(platform).await);
     Ok(Applied { draft: Draft { changes: draft.changes, notes, ..written }, deploys })
 }
 

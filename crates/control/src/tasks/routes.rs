@@ -18,7 +18,7 @@ use store::data_stores::{DataStoreRow, Declaration};
 use store::services::ServiceRow;
 use tokio::sync::Mutex;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::Error;
 use crate::platform::{Platform, StoreState};
 use crate::tasks::data_stores::store_port;
@@ -321,6 +321,7 @@ async fn start_edge(platform: &Platform) -> Result<(), Error> {
     }
     let settings = serde_json::to_string(&config.edge)
         .map_err(|error| Error::host("write the edge's settings")(error.into()))?;
+    command.arg("--authority").arg(config::authority_dir(&config.state_dir));
     command.arg("--settings").arg(settings);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     // A group of its own: what ends the control plane, Ctrl-C too, does not end the edge.

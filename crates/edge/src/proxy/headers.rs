@@ -125,7 +125,7 @@ impl Forwarded<'_> {
         let mut tell = |name: HeaderName, value: HeaderValue| {
             headers.entry(name).or_insert(value);
         };
-        tell(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        tell(X_FORWARDED_PROTO, HeaderValue::from_static(self.peer.scheme()));
         tell(X_FORWARDED_HOST, self.host.clone());
         tell(X_FORWARDED_PORT, HeaderValue::from(self.peer.port));
         for name in CLIENT_ADDRESS {
@@ -239,7 +239,8 @@ mod tests {
         let address = IpAddr::from([10, 0, 0, 9]);
         let place = sources.admit(address, Share::One).unwrap();
         let activity = Activity::new(place);
-        let peer = Peer { address, trusted, port: 8080, published: None, activity };
+        let is_secure = false;
+        let peer = Peer { address, trusted, port: 8080, is_secure, published: None, activity };
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));

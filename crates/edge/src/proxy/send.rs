@@ -103,7 +103,10 @@ async fn attempt(
     if let Some(fault) = outgoing.upload.fault.get() {
         return Try::Failed(Failure::Client(fault));
     }
-    if used && outgoing.repeatable && !error.is_parse() && !error.is_user() {
+    let may_repeat = outgoing.repeatable && (used || outgoing.head.method.is_safe());
+    if may_repeat && !error.is_parse() && !error.is_user() {
+        // A target that dies of a request must not take its successors with it.
+        outgoing.repeatable = used;
         outgoing.body = Some(RequestBody::empty_again(&outgoing.upload));
         return Try::Repeat;
     }

@@ -403,6 +403,37 @@ async fn a_request_that_waits_for_a_target_that_vanished_follows_the_new_table_a
 }
 
 #[tokio::test]
+async fn a_target_that_dies_with_a_request_is_asked_in_its_successor_if_that_is_safe_and_once() {
+    let edge = Edge::start().await;
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let dying = RawServer::start(move |mut stream| {
+        let count = Arc::clone(&count);
+        async move {
+            read_head(&mut stream).await;
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    })
+    .await;
+    for (method, times) in [(Method::GET, 2), (Method::POST, 1), (Method::PUT, 1)] {
+        edge.apply(vec![dying.route()]).await;
+        asked.store(0, Ordering::SeqCst);
+        let request = Request::builder().method(method.clone()).uri("/");
+        let (head, _) = fetch(edge.address, request).await;
+        assert_eq!((head.status.as_u16(), asked.load(Ordering::SeqCst)), (502, times), "{method}");
+    }
+    let server = Server::named("successor").await;
+    let mut both = dying.route();
+    if let Backend::Targets(targets) = &mut both.backend {
+        targets.push(server.target());
+    }
+    edge.apply(vec![both]).await;
+    for _ in 0..20 {
+        assert_eq!(utf8(&fetch(edge.address, Request::get("/")).await.1), "successor");
+    }
+}
+
+#[tokio::test]
 async fn a_target_that_does_not_answer_is_given_up_for_another_soon() {
     let edge = Edge::start().await;
     let (silent, server) = (Silent::new(), Server::named("ok").await);

@@ -8,6 +8,7 @@ mod names;
 mod proxying;
 mod published;
 mod restarts;
+mod secure;
 mod sites;
 mod support;
 mod tables;

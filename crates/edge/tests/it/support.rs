@@ -42,6 +42,7 @@ pub(crate) fn config(directory: &Path) -> Config {
         table_path: directory.join("routes.json"),
         dns_port: 0,
         dns_upstreams: Some(vec![]),
+        authority: None,
         threads: 2,
         settings: Settings::default(),
     }

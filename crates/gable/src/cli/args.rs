@@ -131,6 +131,8 @@ pub(crate) enum Command {
     Blueprint(BlueprintArgs),
     /// Show what this machine can do, and what is missing
     Doctor,
+    /// Have this machine's programs and browsers believe the https of local URLs
+    Trust(TrustArgs),
     /// Explain a problem code
     Explain(ExplainArgs),
     /// Print completions for a shell
@@ -192,6 +194,20 @@ Examples:
 pub(crate) struct ExplainArgs {
     /// The code that stands beside an error
     pub(crate) code: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  gable trust               then https://SERVICE.localhost:8443 opens without a warning
+  gable trust --remove      take it back
+
+The authority is made on this machine, its key stays here, and its certificate limits it to
+.localhost and loopback addresses.")]
+pub(crate) struct TrustArgs {
+    /// Take it back
+    #[arg(long)]
+    pub(crate) remove: bool,
 }
 
 #[derive(Debug, Args)]

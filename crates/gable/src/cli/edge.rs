@@ -22,6 +22,7 @@ pub(crate) fn run(args: EdgeArgs) -> Outcome {
         dns_port: args.dns_port,
         dns_upstreams: None,
         threads: 0,
+        authority: args.authority,
         settings: args.settings,
     };
     edge::run(config).map_err(|error| {

@@ -63,6 +63,7 @@ pub(crate) fn run(mut paths: Paths, args: &ServerArgs) -> Outcome {
         disk_reserve_bytes: settings.disk_reserve.and_then(|size| size.bytes()),
         listen: settings.listen.clone(),
         edge: settings.edge.clone(),
+        is_https: settings.is_https,
         operator_env,
         registries: registries(&paths.state_dir)?,
         timeouts: Timeouts {

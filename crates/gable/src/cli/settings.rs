@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Vec<SocketAddr>,
     /// The file with the operator's variables.
     pub(crate) operator_env: Option<PathBuf>,
+    /// Whether public URLs begin with `https` although nobody may trust the authority.
+    pub(crate) is_https: bool,
     /// What clients of the edge may do.
     pub(crate) edge: edge::Settings,
     /// How much each instance may have on the disk.
@@ -101,6 +103,7 @@ impl Settings {
         self.keep_logs = keep.keep_logs.or(self.keep_logs);
         self.keep_caches = keep.keep_caches.or(self.keep_caches);
         self.disk_floor = keep.disk_floor.or(self.disk_floor);
+        self.is_https = args.edge.https.unwrap_or(self.is_https);
         if args.operator_env.is_some() {
             self.operator_env.clone_from(&args.operator_env);
         }

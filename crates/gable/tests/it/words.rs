@@ -27,6 +27,7 @@ fn the_first_help_fits_on_a_screen_and_has_examples() {
           down         Stop a project; data is kept
           blueprint    Check, mend and explain render.yaml and compose files
           doctor       Show what this machine can do, and what is missing
+          trust        Have this machine's programs and browsers believe the https of local URLs
           explain      Explain a problem code
           completions  Print completions for a shell
           disk         Show who holds what of the disk, and clean

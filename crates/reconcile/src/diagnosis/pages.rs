@@ -11,6 +11,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "address-in-use"
     "app-not-found"
     "artifact-missing"
+    "authority-failed"
     "bad-interpolation"
     "bad-mount-path"
     "bad-name"

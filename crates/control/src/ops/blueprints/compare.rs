@@ -93,6 +93,7 @@ pub(super) async fn draft(
     draft.notes.extend(without_effect(found));
     let scopes = found.blueprint().map_or(&[][..], |blueprint| blueprint.scopes.as_slice());
     draft.notes.extend(scopes.iter().flat_map(|one| &one.services).flat_map(refused_capabilities));
+    draft.notes.extend(super::https::wanted(platform, &resolved).await);
     draft.notes.dedup();
     Ok((draft, resolved))
 }
@@ -132,6 +133,7 @@ async fn read_ahead(platform: &Platform, found: &Found, picture: &Picture) -> Re
     let mut wanted: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for service in picture.scopes.iter().flat_map(|scope| &scope.services) {
         let files = build::toolchain::deciding_files(&service.row.definition);
+        let files = files.into_iter().chain(package_path(&service.row.definition));
         wanted.entry(&service.commit.id).or_default().extend(files);
     }
     for (commit_id, files) in wanted {
@@ -148,6 +150,8 @@ struct Place<'a> {
     look: &'a Look,
     environment: &'a str,
 }
+
+const PACKAGE: &str = "package.json";
 
 struct Compared {
     change: Change,
@@ -177,9 +181,12 @@ async fn compare_service(
         artifact_id: None,
         decision: Decision::Create,
     };
+    let mut told: Vec<String> = own_host(&mut resolved).into_iter().collect();
+    told.extend(tell_adapter(place, &mut resolved).await?);
     let mut notes = pin_image(place, &mut resolved).await;
     let (artifact_id, more) = artifact(place, &resolved).await?;
     notes.extend(more);
+    notes.extend(told);
     resolved.artifact_id = Some(artifact_id);
     let (decision, reasons) = decision(platform, service, &resolved)?;
     change.action = match decision {
@@ -191,6 +198,59 @@ async fn compare_service(
     change.details = reasons;
     resolved.decision = decision;
     Ok(Compared { change, resolved, notes })
+}
+
+/// A service that answers for its host on Render and no other is asked for by that one. Whoever
+/// reads the plan is told.
+fn own_host(resolved: &mut Resolved) -> Option<String> {
+    let service = &mut resolved.row.definition;
+    if !service.is_public() {
+        return None;
+    }
+    let host = reconcile::hosts::own_render_host(&service.name, &resolved.variables)?;
+    if !service.domains.contains(&host) {
+        service.domains.insert(0, host.clone());
+    }
+    Some(format!(
+        "{}: it allows the host {host}, which is one of its hosts here: health checks ask for it, \
+         and the edge answers for it; for a browser allow its .localhost host too",
+        service.name
+    ))
+}
+
+/// Where a service says which packages it is made of, if that matters for its variables.
+fn package_path(service: &Service) -> Option<String> {
+    let is_told = !service.container.without_platform_env && service.is_public();
+    if !is_told || !matches!(service.runtime, Runtime::Node | Runtime::Docker) {
+        return None;
+    }
+    let root = service.root_dir.trim_start_matches("./").trim_matches('/');
+    Some(if matches!(root, "" | ".") { PACKAGE.to_owned() } else { format!("{root}/{PACKAGE}") })
+}
+
+/// Tells SvelteKit's node adapter the headers by which it knows the scheme. Whoever reads the plan
+/// is told.
+async fn tell_adapter(
+    place: &Place<'_>,
+    resolved: &mut Resolved,
+) -> Result<Option<String>, Error> {
+    let service = &resolved.row.definition;
+    let Some(path) = package_path(service) else { return Ok(None) };
+    let sources = &place.platform.sources;
+    let package = sources.read_file(&place.found.project, &resolved.commit.id, &path).await?;
+    let added = reconcile::svelte::variables(&package.unwrap_or_default(), &resolved.variables);
+    if added.is_empty() {
+        return Ok(None);
+    }
+    let names: Vec<&str> = added.iter().map(|variable| variable.key.as_str()).collect();
+    let note = format!(
+        "{}: SvelteKit's node adapter takes https for granted; {} tell it the scheme, so that \
+         forms work over http too",
+        service.name,
+        names.join(" and ")
+    );
+    resolved.variables.extend(added);
+    Ok(Some(note))
 }
 
 /// Writes down what the name of a service's image means now. Where nobody can say, the deploy says

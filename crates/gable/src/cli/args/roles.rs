@@ -280,6 +280,9 @@ pub(crate) struct EdgeArgs {
     /// The file that the last route table is kept in
     #[arg(long, value_name = "PATH")]
     pub(crate) table: PathBuf,
+    /// The directory of the authority for https
+    #[arg(long, value_name = "PATH")]
+    pub(crate) authority: Option<PathBuf>,
     /// What the operator chose, as JSON
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = settings)]
     pub(crate) settings: edge::Settings,

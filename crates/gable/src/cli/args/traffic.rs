@@ -1,5 +1,6 @@
 //! What clients of the edge may do.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,6 +18,14 @@ pub(crate) struct EdgeFlags {
     /// [default: as it was last time, or none]
     #[arg(long, value_name = "NETWORK", value_parser = proxy)]
     pub(crate) trusted_proxy: Vec<TrustedProxy>,
+    /// Make https the scheme of public URLs whether or not `gable trust` was run; `--https=false`
+    /// takes it back [default: as it was last time, or when it is trusted]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) https: Option<bool>,
+    /// Address of https; can be given several times; `none` for no https [default: as it was last
+    /// time, or 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
+    pub(crate) https_listen: Vec<Option<SocketAddr>>,
     /// How long an instance may take to answer, and to pause inside its answer, in seconds; ports
     /// that a compose file publishes have no such limit [default: as it was last time, or 12 hours]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=7 * MAX_SECONDS))]
@@ -51,11 +60,21 @@ fn proxy(text: &str) -> Result<TrustedProxy, String> {
     })
 }
 
+fn address(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| "an address with a port, or `none` is expected".to_owned())
+}
+
 impl EdgeFlags {
     /// Changes what was said.
     pub(crate) fn apply(&self, settings: &mut Settings) {
         if !self.trusted_proxy.is_empty() {
             settings.trusted_proxies = self.trusted_proxy.iter().copied().flatten().collect();
+        }
+        if !self.https_listen.is_empty() {
+            settings.https = self.https_listen.iter().copied().flatten().collect();
         }
         let limits = &mut settings.limits;
         if let Some(seconds) = self.answer_timeout {
