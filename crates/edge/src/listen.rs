@@ -21,6 +21,8 @@ use crate::worker::{Accepts, Worker};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a connection that was asked to make room may take for it.
 const SHED_PAUSE: Duration = Duration::from_millis(5);
+/// How many connections make room, one after the other, for one that cannot be accepted.
+const MAX_SHEDS: usize = 8;
 /// After this silence the kernel asks whether the client is still there.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -44,9 +46,11 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// waiting: those for whom there is no place are sent away.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: Entrance) {
     let mut reserve = Reserve::new();
+    let mut sheds = 0;
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
+                sheds = 0;
                 let share = match worker.is_trusted(address.ip()) {
                     true => Share::Any,
                     false => Share::One,
@@ -63,11 +67,16 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, entrance: 
                 });
             }
             Err(cause) if is_out_of_files(&cause) => {
-                warn!(error = &cause as &dyn std::error::Error, "no more connections can be had");
-                if worker.shared.sources.shed() {
-                    sleep(SHED_PAUSE).await;
+                if worker.may_complain() {
+                    warn!(error = &cause as &dyn std::error::Error, "out of file descriptors");
                 }
-                reserve.send_one_away(&listener).await;
+                sheds += 1;
+                if sheds <= MAX_SHEDS && worker.shared.sources.shed() {
+                    sleep(SHED_PAUSE).await;
+                } else {
+                    sheds = 0;
+                    reserve.send_one_away(&listener).await;
+                }
             }
             Err(cause) => {
                 warn!(error = &cause as &dyn std::error::Error, "cannot accept a connection");

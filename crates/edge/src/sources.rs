@@ -5,7 +5,7 @@
 //! connection which has been unused for longest, of the source that has most. Nobody waits for a
 //! place: what cannot be had is refused at once, and the next one is looked at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +53,52 @@ impl Seat {
     }
 }
 
-type Seats = HashMap<u64, Arc<Seat>>;
+/// How many connections are looked at to find one that can make room. It is a limit of what a
+/// newcomer costs: somebody may open connections as fast as the kernel lets them.
+const MAX_LOOKS: usize = 64;
+/// How many sources are tried for one that has a connection to give.
+const MAX_SOURCES: usize = 8;
+
+/// The connections of one source.
+#[derive(Debug, Default)]
+struct Seats {
+    by_number: HashMap<u64, Arc<Seat>>,
+    /// In the order in which they would make room: number, and when it was put there. Those that
+    /// were used since then have another turn; those that ended are left behind for a while.
+    turns: VecDeque<(u64, u64)>,
+}
+
+impl Seats {
+    fn add(&mut self, number: u64, seat: Arc<Seat>) {
+        self.turns.push_back((number, seat.unused_since.load(Ordering::Relaxed)));
+        self.by_number.insert(number, seat);
+        if self.turns.len() > 2 * self.by_number.len() + MAX_LOOKS {
+            self.turns.retain(|(number, _)| self.by_number.contains_key(number));
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// About the one that was unused for longest; `None` when those looked at are in use.
+    fn longest_unused(&mut self) -> Option<u64> {
+        let mut best: Option<(u64, u64)> = None;
+        for _ in 0..self.turns.len().min(MAX_LOOKS) {
+            let (number, put_at) = self.turns.pop_front()?;
+            let Some(seat) = self.by_number.get(&number) else { continue };
+            let since = seat.unused_since.load(Ordering::Relaxed);
+            if since <= put_at {
+                return Some(number);
+            }
+            self.turns.push_back((number, if since == IN_USE { put_at } else { since }));
+            if since != IN_USE && best.is_none_or(|(earliest, _)| since < earliest) {
+                best = Some((since, number));
+            }
+        }
+        best.map(|(_, number)| number)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Open {
@@ -91,7 +136,7 @@ impl Sources {
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, share: Share) -> Option<Place> {
         let source = Source::of(address);
         let mut open = self.lock();
-        let own = open.by_source.get(&source).map_or(0, HashMap::len);
+        let own = open.by_source.get(&source).map_or(0, Seats::len);
         if share == Share::One && own >= self.max_per_source {
             open.shed_from(source)?;
         } else if open.total >= self.max {
@@ -102,7 +147,7 @@ impl Sources {
         open.total += 1;
         let seat =
             Arc::new(Seat { unused_since: AtomicU64::new(self.now()), asked: Notify::new() });
-        open.by_source.entry(source).or_default().insert(number, Arc::clone(&seat));
+        open.by_source.entry(source).or_default().add(number, Arc::clone(&seat));
         Some(Place { sources: Arc::clone(self), source, number, seat })
     }
 
@@ -130,15 +175,14 @@ impl Sources {
 impl Open {
     /// Frees a place of the source that has most, if that is at least `least`.
     fn shed(&mut self, least: usize) -> Option<()> {
-        let with_unused = self.by_source.iter().filter(|(_, seats)| seats.len() >= least.max(1));
-        let (source, _) = with_unused
-            .filter(|(_, seats)| longest_unused(seats).is_some())
-            .max_by_key(|(_, seats)| seats.len())?;
-        self.shed_from(*source)
+        let all = self.by_source.iter().map(|(source, seats)| (seats.len(), *source));
+        let mut most: Vec<_> = all.filter(|(count, _)| *count >= least.max(1)).collect();
+        most.sort_unstable_by_key(|(count, _)| std::cmp::Reverse(*count));
+        most.into_iter().take(MAX_SOURCES).find_map(|(_, source)| self.shed_from(source))
     }
 
     fn shed_from(&mut self, source: Source) -> Option<()> {
-        let number = longest_unused(self.by_source.get(&source)?)?;
+        let number = self.by_source.get_mut(&source)?.longest_unused()?;
         let seat = self.remove(source, number)?;
         seat.asked.notify_one();
         Some(())
@@ -146,22 +190,13 @@ impl Open {
 
     fn remove(&mut self, source: Source, number: u64) -> Option<Arc<Seat>> {
         let seats = self.by_source.get_mut(&source)?;
-        let seat = seats.remove(&number)?;
-        if seats.is_empty() {
+        let seat = seats.by_number.remove(&number)?;
+        if seats.by_number.is_empty() {
             self.by_source.remove(&source);
         }
         self.total -= 1;
         Some(seat)
     }
-}
-
-fn longest_unused(seats: &Seats) -> Option<u64> {
-    seats
-        .iter()
-        .map(|(number, seat)| (seat.unused_since.load(Ordering::Relaxed), *number))
-        .filter(|(since, _)| *since != IN_USE)
-        .min()
-        .map(|(_, number)| number)
 }
 
 /// Whether the kernel has no more file descriptors for this process, or for any.
@@ -249,6 +284,29 @@ mod tests {
         assert!(sources.admit(address("10.0.0.4"), Share::One).is_none());
         drop(few);
         assert!(sources.admit(address("10.0.0.4"), Share::One).is_some());
+    }
+
+    #[test]
+    fn room_is_found_at_once_among_many_connections_and_those_that_ended_are_forgotten() {
+        let sources = Arc::new(Sources::new(20_000, 5_000));
+        let mut places: Vec<Place> =
+            (0..5_000).map(|_| sources.admit(address("10.0.0.1"), Share::One).unwrap()).collect();
+        // All but the last were used once and wait again.
+        places[..4_999].iter().for_each(|place| {
+            place.used();
+            place.unused();
+        });
+        for _ in 0..20_000 {
+            places.push(sources.admit(address("10.0.0.1"), Share::One).unwrap());
+        }
+        assert_eq!(sources.count(), 5_000);
+        let asked = places.iter().filter(|place| is_asked(place)).count();
+        assert_eq!(asked, 20_000);
+        let turns = sources.lock().by_source.values().map(|seats| seats.turns.len()).sum::<usize>();
+        assert!(turns <= 2 * 5_000 + MAX_LOOKS, "{turns}");
+        drop(places);
+        assert_eq!(sources.count(), 0);
+        assert!(sources.lock().by_source.is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::support::{Connection, Edge, Server, fetch, read_head, to, utf8};
 
 /// A connection from another loopback address: for the edge, another client.
-async fn connect_from(source: [u8; 4], edge: SocketAddr) -> TcpStream {
+pub(crate) async fn connect_from(source: [u8; 4], edge: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((source, 0).into()).unwrap();
     socket.connect(edge).await.unwrap()
@@ -23,7 +23,12 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn one_client_with_all_connections_keeps_nobody_away() {
-    let edge = Edge::start_with(|config| config.settings.limits.max_connections = 40).await;
+    let edge = Edge::start_with(|config| {
+        // One core, so that connections come in as they were opened.
+        config.threads = 1;
+        config.settings.limits.max_connections = 40;
+    })
+    .await;
     let server = Server::named("ok").await;
     edge.apply(vec![to(&[&server])]).await;
     let mut greedy = Vec::new();
@@ -51,6 +56,7 @@ async fn one_client_with_all_connections_keeps_nobody_away() {
 #[tokio::test]
 async fn a_newcomer_takes_the_place_that_was_unused_for_longest() {
     let edge = Edge::start_with(|config| {
+        config.threads = 1;
         config.settings.limits.max_connections = 4;
         config.settings.limits.max_connections_per_source = Some(4);
     })

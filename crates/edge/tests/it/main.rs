@@ -1,6 +1,7 @@
 //! The edge, with real sockets, real targets and real files.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod claims;
 mod crowds;
 mod draining;
 mod limits;

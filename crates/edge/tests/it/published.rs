@@ -38,7 +38,7 @@ fn http(address: SocketAddr, backend: Backend) -> Listener {
     listener(address, ListenerBackend::Http(backend))
 }
 
-fn listener(address: SocketAddr, backend: ListenerBackend) -> Listener {
+pub(crate) fn listener(address: SocketAddr, backend: ListenerBackend) -> Listener {
     Listener { address, service_id: service_id(), service_name: "db".into(), backend }
 }
 

@@ -109,6 +109,35 @@ async fn a_killed_edge_listens_on_published_ports_again() {
 }
 
 #[tokio::test]
+async fn newcomers_are_served_when_a_client_has_taken_all_file_descriptors() {
+    let directory = tempfile::tempdir().unwrap();
+    let client = Client::new(directory.path().join("edge.sock"));
+    let server = Server::named("shop").await;
+    let edge = Process::start(directory.path(), 0);
+    let address = ready(&client).await.listen[0];
+    let table = RouteTable {
+        generation: Generation(1),
+        routes: vec![to(&[&server])],
+        ..RouteTable::default()
+    };
+    client.apply(&table).await.unwrap();
+    fetch(address, Request::get("/")).await;
+    // From here on it can have only a few more.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", edge.0.id())).unwrap().count() as u64;
+    let limit = rustix::process::Rlimit { current: Some(open + 6), maximum: Some(open + 6) };
+    let pid = rustix::process::Pid::from_child(&edge.0);
+    rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).unwrap();
+    let mut greedy = Vec::new();
+    for _ in 0..60 {
+        greedy.push(crate::crowds::connect_from([127, 0, 0, 9], address).await);
+    }
+    for _ in 0..5 {
+        assert_eq!(utf8(&fetch(address, Request::get("/")).await.1), "shop");
+    }
+    edge.kill();
+}
+
+#[tokio::test]
 async fn shutdown_finishes_what_runs_and_term_does_too() {
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let arrived = std::sync::Arc::new(tokio::sync::Semaphore::new(0));

@@ -23,6 +23,7 @@ pub(crate) use source::{
     BlueprintArgs, BlueprintCommand, ExplainFieldArgs, FixArgs, PlanArgs, ReadingArgs, SourceArgs,
     UpArgs, ValidateArgs,
 };
+pub(crate) use traffic::differences as edge_differences;
 
 const STYLES: Styles = Styles::styled()
     .header(Style::new().bold())

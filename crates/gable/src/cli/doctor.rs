@@ -9,6 +9,7 @@ use super::context::Context;
 use super::disk;
 use super::paint::Paint;
 use super::render::{Table, bytes};
+use super::settings::Settings;
 use super::stop::{DONE, FAILED, Outcome};
 
 mod tools;
@@ -79,6 +80,10 @@ pub(crate) async fn run(context: &Context) -> Outcome {
     places.row(["state".into(), context.paths.state_dir.display().to_string()]);
     places.row(["sockets".into(), context.paths.run_dir.display().to_string()]);
     places.row(["server".into(), server]);
+    let edge = super::args::edge_differences(&Settings::remembered(&context.paths.state_dir).edge);
+    if !edge.is_empty() {
+        places.row(["edge".into(), edge.join("; ")]);
+    }
     if let Some(usage) = &usage {
         let kinds = disk::by_kind(&usage.holdings).into_iter().take(KINDS_SHOWN);
         let kinds: Vec<String> =

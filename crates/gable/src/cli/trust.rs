@@ -153,14 +153,45 @@ fn browsers(certificate: &Path, remove: bool) -> Vec<Done> {
     let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else {
         return vec![Done::No("browsers: there is no home directory".to_owned())];
     };
+    if !remove {
+        // Chromium reads it, and makes it only when a person adds something there.
+        make_database(&home);
+    }
     let databases = databases(&home);
     if databases.is_empty() {
         return vec![Done::No(
-            "browsers: none of this user has kept whom it trusts yet (start it once before)"
+            "browsers: this user has none that has kept whom it trusts (start it once before; \
+             `certutil` comes with `libnss3-tools`)"
                 .to_owned(),
         )];
     }
     databases.iter().map(|database| browser(database, certificate, remove)).collect()
+}
+
+/// Browsers that read the database of the user, and do not make it by themselves.
+const CHROMIUMS: [&str; 5] =
+    ["chromium", "chromium-browser", "google-chrome", "brave-browser", "microsoft-edge"];
+
+/// Makes the database that Chromium and its kin read, where one of them is installed. What cannot
+/// be made is found missing afterwards.
+fn make_database(home: &Path) {
+    let [place, ..] = BROWSERS;
+    let directory = home.join(place);
+    let search_path = std::env::var_os("PATH").unwrap_or_default();
+    let is_installed = std::env::split_paths(&search_path)
+        .any(|folder| CHROMIUMS.iter().any(|name| folder.join(name).is_file()));
+    if !is_installed || directory.join("cert9.db").exists() {
+        return;
+    }
+    let made = fs::create_dir_all(&directory).map_err(|error| error.to_string()).and_then(|()| {
+        let mut command = Command::new("certutil");
+        command.arg("-d").arg(format!("sql:{}", directory.display()));
+        command.args(["-N", "--empty-password"]);
+        run_program(command)
+    });
+    if let Err(why) = made {
+        tracing::debug!("no database for Chromium: {why}");
+    }
 }
 
 /// Directories with a database of a browser's.

@@ -96,6 +96,39 @@ impl EdgeFlags {
     }
 }
 
+/// What of the settings is not as usual, in words.
+pub(crate) fn differences(settings: &Settings) -> Vec<String> {
+    let (usual, limits) = (Settings::default(), &settings.limits);
+    let list = |items: Vec<String>| match items.is_empty() {
+        true => "none".to_owned(),
+        false => items.join(", "),
+    };
+    let mut told = Vec::new();
+    let mut tell = |differs: bool, name: &str, value: String| {
+        if differs {
+            told.push(format!("{name} {value}"));
+        }
+    };
+    let proxies = settings.trusted_proxies.iter().map(ToString::to_string).collect();
+    tell(settings.trusted_proxies != usual.trusted_proxies, "trusted proxies", list(proxies));
+    let https = settings.https.iter().map(ToString::to_string).collect();
+    tell(settings.https != usual.https, "https on", list(https));
+    let seconds = |duration: Duration| format!("{} s", duration.as_secs());
+    let (own, usual) = (limits, &usual.limits);
+    let answer = own.upstream_response_timeout;
+    tell(answer != usual.upstream_response_timeout, "answer timeout", seconds(answer));
+    let idle = own.keep_alive_timeout;
+    tell(idle != usual.keep_alive_timeout, "idle timeout", seconds(idle));
+    let head = own.header_timeout;
+    tell(head != usual.header_timeout, "head timeout", seconds(head));
+    let most = own.max_connections;
+    tell(most != usual.max_connections, "connections at most", most.to_string());
+    if let Some(share) = own.max_connections_per_source {
+        tell(true, "connections per client at most", share.to_string());
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -123,6 +156,8 @@ mod tests {
         let texts: Vec<String> = named.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["10.0.0.0/8", "::1/128"]);
         assert_eq!(applied(&named, &[]), named, "what is not said stays");
+        assert_eq!(differences(&named), ["trusted proxies 10.0.0.0/8, ::1/128"]);
+        assert!(differences(&before).is_empty());
         assert_eq!(applied(&named, &["--trusted-proxy", "none"]), before);
         for wrong in ["10.0.0.0/33", "proxy.example", "", "10.0.0"] {
             assert!(Flags::try_parse_from(["edge", "--trusted-proxy", wrong]).is_err(), "{wrong}");
