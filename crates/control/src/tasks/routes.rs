@@ -313,7 +313,7 @@ async fn start_edge(platform: &Platform) -> Result<(), Error> {
     let mut command = tokio::process::Command::new(program);
     command.args(leading).arg("edge");
     command.arg("--control-socket").arg(config.edge_socket());
-    command.arg("--table").arg(config.state_dir.join(crate::config::ROUTES_FILE));
+    command.arg("--table").arg(config.state_dir.join(config::ROUTES_FILE));
     // It looks after the control plane, as the control plane looks after it.
     command.arg("--keep").arg(&config.state_dir);
     for address in &config.listen {
