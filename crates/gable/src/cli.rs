@@ -113,7 +113,7 @@ fn dispatch(cli: Cli, printer: Printer) -> Outcome {
         Command::Blueprint(args) => blueprint::run(printer, &args),
         Command::Completions(args) => completions::run(printer, &args),
         Command::Explain(args) => explain::run(printer, &args),
-        Command::Trust(args) => trust::run(&Context { paths, printer }, &args),
+        Command::Trust(args) => trust::run(&paths, printer, &args),
         command => {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -190,6 +190,8 @@ impl Platform {
             .args(arguments)
             .env("GABLE_STATE_DIR", self.state_dir())
             .env("NO_COLOR", "1")
+            // There is only one usual address, and many platforms at once.
+            .env("GABLE_HTTPS_LISTEN", "none")
             .envs(self.options.env.iter().map(|(key, value)| (key, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

@@ -10,7 +10,8 @@ use serde_json::json;
 use wire::Problem;
 
 use super::args::TrustArgs;
-use super::context::Context;
+use super::paths::Paths;
+use super::printer::Printer;
 use super::stop::{DONE, FAILED, Outcome, Stop};
 
 /// What the authority is called in the databases of browsers.
@@ -37,8 +38,7 @@ enum Done {
 }
 
 /// Runs it.
-pub(crate) fn run(context: &Context, args: &TrustArgs) -> Outcome {
-    let paths = &context.paths;
+pub(crate) fn run(paths: &Paths, printer: Printer, args: &TrustArgs) -> Outcome {
     paths.make().map_err(|error| failed("the state directory cannot be made", &error))?;
     let directory = control::config::authority_dir(&paths.state_dir);
     edge::Authority::ensure(&directory).map_err(|error| {
@@ -58,17 +58,11 @@ pub(crate) fn run(context: &Context, args: &TrustArgs) -> Outcome {
         false => Ok(()),
     };
     marked.map_err(|error| failed("it cannot be written down", &error))?;
-    tell(context, args, &certificate, &done)?;
+    tell(printer, args, &certificate, &done)?;
     Ok(if is_any || args.remove { DONE } else { FAILED })
 }
 
-fn tell(
-    context: &Context,
-    args: &TrustArgs,
-    certificate: &Path,
-    done: &[Done],
-) -> Result<(), Stop> {
-    let printer = context.printer;
+fn tell(printer: Printer, args: &TrustArgs, certificate: &Path, done: &[Done]) -> Result<(), Stop> {
     if printer.json {
         let places = done.iter().map(|one| match one {
             Done::Yes(what) => json!({ "done": true, "text": what }),

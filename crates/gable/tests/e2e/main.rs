@@ -11,6 +11,7 @@ mod crashes;
 mod disks;
 mod heals;
 mod hello;
+mod https;
 mod rollouts;
 mod shop;
 mod stack;

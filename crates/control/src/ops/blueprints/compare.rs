@@ -230,10 +230,7 @@ fn package_path(service: &Service) -> Option<String> {
 
 /// Tells SvelteKit's node adapter the headers by which it knows the scheme. Whoever reads the plan
 /// is told.
-async fn tell_adapter(
-    place: &Place<'_>,
-    resolved: &mut Resolved,
-) -> Result<Option<String>, Error> {
+async fn tell_adapter(place: &Place<'_>, resolved: &mut Resolved) -> Result<Option<String>, Error> {
     let service = &resolved.row.definition;
     let Some(path) = package_path(service) else { return Ok(None) };
     let sources = &place.platform.sources;

@@ -24,7 +24,7 @@ pub(crate) struct EdgeFlags {
     pub(crate) https: Option<bool>,
     /// Address of https; can be given several times; `none` for no https [default: as it was last
     /// time, or 127.0.0.1:8443]
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, env = "GABLE_HTTPS_LISTEN")]
     pub(crate) https_listen: Vec<Option<SocketAddr>>,
     /// How long an instance may take to answer, and to pause inside its answer, in seconds; ports
     /// that a compose file publishes have no such limit [default: as it was last time, or 12 hours]
