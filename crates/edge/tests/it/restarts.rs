@@ -113,7 +113,7 @@ async fn newcomers_are_served_when_a_client_has_taken_all_file_descriptors() {
     let directory = tempfile::tempdir().unwrap();
     let client = Client::new(directory.path().join("edge.sock"));
     let server = Server::named("shop").await;
-    let edge = Process::start(directory.path(), 0);
+    let edge = Process::start(directory.path(), free_address());
     let address = ready(&client).await.listen[0];
     let table = RouteTable {
         generation: Generation(1),
