@@ -113,13 +113,10 @@ fn a_name_that_no_variable_can_have_is_refused_with_its_position() {
         (&["env", "set", "api", "A\u{1b}=hunter2"], "it holds the character \\u{1b} at position 2"),
         (&["plan", "--set", "MY KEY=hunter2"], "it holds a blank at position 3"),
         (&["plan", "--set", "my api.A\tB=hunter2"], "it holds the character \\u{9} at position 9"),
-        (
-            &["plan", "--env-file", "bad.env"],
-            "bad.env:2: the name before the `=` is none: it holds a blank at position 9",
-        ),
+        (&["plan", "--env-file", "bad.env"], "bad.env:2:9: the name before the `=` holds a blank"),
         (
             &["plan", "--operator-env", "bad.env"],
-            "bad.env:2: the name before the `=` is none: it holds a blank at position 9",
+            "bad.env:2:9: the name before the `=` holds a blank",
         ),
     ];
     for (arguments, told) in cases {

@@ -160,7 +160,6 @@ fn a_failed_build_shows_the_end_of_its_log_and_what_to_do() {
 
         ✗ web  build failed    TIME
         ✗ web
-          │ npm error code ETARGET
           error: left-pad@9 does not exist [package-version-missing]
 
           hint: pin a version that exists

@@ -152,8 +152,7 @@ fn a_wrong_value_is_told_with_its_line_and_never_shown() {
         --- stdout
         --- stderr
         error: .env is not a file of variables
-          .env:2: there is no `=`
-          .env:3: the quote is never closed
+          .env:3:3: the quote is never closed
 
         hint: a line is `KEY=value`; longer values go in quotes
         ");
