@@ -151,6 +151,7 @@ mod tests {
             generation: model::route::Generation(1),
             pid,
             listen: Vec::new(),
+            https: Vec::new(),
             settings: edge::Settings::default(),
             targets: targets.iter().map(target).collect(),
             services: vec![ServiceCounters {
@@ -159,6 +160,8 @@ mod tests {
                 failed,
                 held: 0,
                 responses_5xx: 0,
+                https_redirects: 0,
+                forms_refused: 0,
             }],
             zones: Vec::new(),
             listeners: Vec::new(),
