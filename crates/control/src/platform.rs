@@ -117,6 +117,8 @@ impl Platform {
         build.operator_env.clone_from(&config.operator_env);
         build.images = images;
         build.limits = config.build_limits;
+        // A full disk ends builds here (`crate::disk`), with who holds what.
+        build.limits.disk.reserve_bytes = 0;
         build.registries = config.registries.clone();
         build.docker.registries = config.registries.clone();
         build.docker.launcher = config.executable.clone();

@@ -36,10 +36,12 @@ impl Context {
         let deadline = Instant::now() + RETURN_LIMIT;
         loop {
             match connect::find(&self.paths).await {
+                // One that is about to end breaks answers off, and is gone a moment later.
                 Err(stop)
-                    if !stop.is_not("server-not-running")
-                        && Keep::read(&self.paths.run_dir).is_some()
-                        && Instant::now() < deadline =>
+                    if Instant::now() < deadline
+                        && (!stop.is_not("server-lost")
+                            || !stop.is_not("server-not-running")
+                                && Keep::read(&self.paths.run_dir).is_some()) =>
                 {
                     tokio::time::sleep(RETURN_POLL).await;
                 }
