@@ -38,7 +38,7 @@ impl Registry {
         fs::write(&users, USERS).unwrap();
         let config = place.join("registry.yml");
         let text = format!(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
              http:\n  addr: 127.0.0.1:0\nauth:\n  htpasswd:\n    realm: test\n    path: {}\n",
             place.join("registry").display(),
             users.display(),
