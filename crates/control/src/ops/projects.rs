@@ -292,11 +292,17 @@ mod tests {
             let now = jiff::Timestamp::now();
             let build = store::builds::insert(&platform.store, &artifact, now).unwrap();
             store::deploys::set_build(&platform.store, &deploy.id, &build.id).unwrap();
+            if !waits {
+                // One that is under way would be shared with the next deploy of the artifact.
+                let status = model::BuildStatus::Succeeded;
+                store::builds::set_status(&platform.store, &build.id, &status, now).unwrap();
+            }
             let work = platform.build.work_dir.join(build.id.as_str());
             std::fs::create_dir_all(work.join("tree/node_modules")).unwrap();
             work
         };
-        let (waiting, cancelled) = (work(true), work(false));
+        let cancelled = work(false);
+        let waiting = work(true);
         remove_dead_work(&platform).unwrap();
         assert!(waiting.exists());
         assert!(!cancelled.exists(), "a cancelled deploy's build has left its tree");

@@ -48,8 +48,9 @@ pub(super) struct DiskWatch {
     used: u64,
     /// What everybody on the disk has written since that walk began, at least.
     grown: u64,
-    /// What was free when it was last looked.
+    /// What was free when it was last looked: bytes, and files that may be made.
     free: Option<u64>,
+    free_files: u64,
     /// What was used when the disk last had more than its reserve.
     in_plenty: u64,
     walk: Option<Walk>,
@@ -70,6 +71,7 @@ impl DiskWatch {
             used: 0,
             grown: 0,
             free: None,
+            free_files: 0,
             in_plenty: 0,
             walk: None,
             rest_until: now,
@@ -94,12 +96,16 @@ impl DiskWatch {
                 return Some(why);
             }
         }
-        let Some(free) = free_bytes(&self.scratch) else {
+        let Some((free, free_files)) = free_room(&self.scratch) else {
             self.look_at = now + PAUSE_MAX;
             return None;
         };
-        self.grown += self.free.unwrap_or(free).saturating_sub(free);
-        self.free = Some(free);
+        if let Some(before) = self.free {
+            // Empty files fill a disk too: its room for files.
+            let files = self.free_files.saturating_sub(free_files);
+            self.grown += before.saturating_sub(free) + files.saturating_mul(FILE_BYTES_MIN);
+        }
+        (self.free, self.free_files) = (Some(free), free_files);
         let most = self.used.saturating_add(self.grown);
         let is_greedy = most.saturating_sub(self.in_plenty) > MODEST_BYTES;
         let has_cause =
@@ -137,10 +143,12 @@ impl DiskWatch {
     }
 }
 
-fn free_bytes(path: &Path) -> Option<u64> {
+/// Bytes that are free on the file system of `path`, and files that may still be made there. Some
+/// file systems make room for files as they need it and say 0.
+fn free_room(path: &Path) -> Option<(u64, u64)> {
     let found = statvfs(path).ok()?;
     // Without what only root may use: it is of no use to the databases.
-    Some(found.blocks_available() * found.fragment_size())
+    Some((found.blocks_available() * found.fragment_size(), found.files_available()))
 }
 
 /// A walk through everything below a directory.
