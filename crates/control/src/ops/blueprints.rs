@@ -8,6 +8,7 @@ mod asked;
 mod compare;
 mod facts;
 mod https;
+mod notes;
 mod read;
 mod wire_facts;
 

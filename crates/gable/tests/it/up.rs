@@ -170,7 +170,7 @@ fn a_failed_build_shows_the_end_of_its_log_and_what_to_do() {
     assert!(
         server
             .asked()
-            .contains(&"GET /v1/logs?build=true&deploy=dep-1&follow=false&tail=15".to_owned())
+            .contains(&"GET /v1/logs?build=true&deploy=dep-1&follow=false&tail=60".to_owned())
     );
 }
 

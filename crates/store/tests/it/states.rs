@@ -132,6 +132,8 @@ fn an_older_database_brings_its_states_along() {
              ALTER TABLE environments DROP COLUMN is_stopped;
              ALTER TABLE projects DROP COLUMN applied;
              ALTER TABLE builds DROP COLUMN instance_id;
+             ALTER TABLE databases DROP COLUMN init_env_sealed;
+             ALTER TABLE deploys DROP COLUMN warning;
              CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
              PRAGMA user_version = 1;",
         )

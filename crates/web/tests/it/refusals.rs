@@ -20,6 +20,7 @@ const POSTS: &[(&str, &str, u16)] = &[
     ("/v1/cancel", r#"{"deploy": "dep-00000000000000000000000000"}"#, 404),
     ("/v1/down", r#"{"project": "nobody"}"#, 404),
     ("/v1/shutdown", r#"{"only_if_idle": true}"#, 0),
+    ("/v1/disk/clean", r#"{"dry_run": true}"#, 0),
 ];
 
 /// Addresses that take a query, each with one that names what is not there.
@@ -43,8 +44,9 @@ async fn the_tables_of_this_file_hold_every_address() {
         let address = address.replace("{id}", "INSTANCE");
         POSTS.iter().any(|(known, ..)| *known == address)
             || GETS.iter().any(|(known, _)| *known == address)
-            // It takes neither body nor query.
-            || ["/v1/server", "/v1/jobs/INSTANCE/cancel"].contains(&address.as_str())
+            // They take neither query nor JSON.
+            || ["/v1/server", "/v1/jobs/INSTANCE/cancel", "/v1/jobs/INSTANCE/input"]
+                .contains(&address.as_str())
     };
     let addresses = ADDRESSES.lines().filter_map(|line| line.split('"').nth(1));
     let unknown: Vec<_> = addresses.filter(|address| !known(address)).collect();
@@ -133,8 +135,10 @@ async fn what_is_not_there_is_not_found() {
         assert_eq!(answer.status, 404, "{target}: {}", answer.body);
         answer.failure();
     }
-    let answer = post(&socket, &filled("/v1/jobs/INSTANCE/cancel"), "null").await;
-    assert_eq!((answer.status, answer.failure().problem.code.as_str()), (404, "job-not-found"));
+    for target in ["/v1/jobs/INSTANCE/cancel", "/v1/jobs/INSTANCE/input"] {
+        let answer = post(&socket, &filled(target), "null").await;
+        assert_eq!((answer.status, answer.failure().problem.code.as_str()), (404, "job-not-found"));
+    }
     server.stop().await;
 }
 

@@ -11,7 +11,7 @@ use reconcile::wiring::{self, Variable};
 
 use super::facts::Picture;
 use super::read::Found;
-use super::{Change, ChangeAction, Draft, Missing, Noun, Resolved, kind_of};
+use super::{Change, ChangeAction, Draft, Missing, Noun, Resolved, kind_of, notes};
 use crate::environments;
 use crate::error::Error;
 use crate::platform::Platform;
@@ -90,42 +90,14 @@ pub(super) async fn draft(
             resolved.push(one.resolved);
         }
     }
-    draft.notes.extend(without_effect(found));
+    draft.notes.extend(notes::without_effect(found));
     let scopes = found.blueprint().map_or(&[][..], |blueprint| blueprint.scopes.as_slice());
-    draft.notes.extend(scopes.iter().flat_map(|one| &one.services).flat_map(refused_capabilities));
+    draft
+        .notes
+        .extend(scopes.iter().flat_map(|one| &one.services).flat_map(notes::refused_capabilities));
     draft.notes.extend(super::https::wanted(platform, &resolved).await);
     draft.notes.dedup();
     Ok((draft, resolved))
-}
-
-/// Capabilities that a service asks for and no instance gets.
-fn refused_capabilities(service: &Service) -> Vec<String> {
-    let name = &service.name;
-    let asked = service.container.cap_add.iter();
-    let refused = asked.filter_map(|one| Some((one, engine::spec::refused_capability(one)?)));
-    refused
-        .map(|(one, why)| format!("{name} will not start: the capability {one} is refused: {why}"))
-        .collect()
-}
-
-/// Fields of a compose file that have no effect here, each reason once: who wrote `devices` counts
-/// on them, and hears of it before anything runs.
-fn without_effect(found: &Found) -> Vec<String> {
-    const SHOWN_MAX: usize = 6;
-    let mut said: Vec<String> = Vec::new();
-    let findings = found.understood.problems.iter().filter(|_| found.is_compose);
-    for finding in findings.filter(|one| one.code == blueprint::Code::FieldNotApplicable) {
-        let text = format!("no effect here: {}", finding.message);
-        if !said.contains(&text) {
-            said.push(text);
-        }
-    }
-    let more = said.len().saturating_sub(SHOWN_MAX);
-    if more > 0 {
-        said.truncate(SHOWN_MAX);
-        said.push(format!("{more} more have no effect here: `gable blueprint explain` names them"));
-    }
-    said
 }
 
 /// Reads the files that decide about tools and Dockerfiles of all services in one go.
@@ -493,18 +465,4 @@ fn comparable(variables: &[Variable]) -> Vec<(String, String)> {
         .filter(|variable| !variable.key.starts_with("RENDER_GIT_"))
         .filter_map(|variable| Some((variable.key.clone(), environments::plain_value(variable)?)))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_capability_that_no_instance_gets_is_told_before_anything_runs() {
-        let mut service = crate::testing::definition("web");
-        service.container.cap_add = vec!["SYS_ADMIN".to_owned(), "NET_ADMIN".to_owned()];
-        let notes = refused_capabilities(&service);
-        assert_eq!(notes.len(), 1, "{notes:?}");
-        assert!(notes[0].starts_with("web will not start: the capability SYS_ADMIN is refused"));
-    }
 }
